@@ -13,6 +13,8 @@ from aligner_bench.errors import UsageError
 Row = dict[str, Any]
 
 _TEXT, _INT, _REAL, _BOOL, _TEXTS = "string", "int64", "double", "bool", "list<string>"
+_SPENT = {**dict.fromkeys(("calls", "prompt_tokens", "completion_tokens"), _INT), "cost": _REAL}
+_NOTHING_SPENT = dict.fromkeys(_SPENT, 0)
 COLUMNS: Mapping[str, Mapping[str, str]] = {
     "prompts": {
         **dict.fromkeys(("suite", "prompt_id", "prompt", "category", "criterion", "family"), _TEXT),
@@ -27,6 +29,7 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
         **dict.fromkeys(("correct", "upstream_correct"), _BOOL),
         **dict.fromkeys(("calls", "prompt_tokens", "completion_tokens", "cut_tokens"), _INT),
         "seconds": _REAL,
+        "cost": _REAL,
         "error": _TEXT,
         "trace": _TEXT,
     },
@@ -34,11 +37,13 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
         **dict.fromkeys(("suite", "prompt_id", "judge", "candidate", "baseline", "order", "status"), _TEXT),
         "preference": _REAL,
         "detail": _TEXT,
+        **_SPENT,
     },
     "audits": {
         **dict.fromkeys(("judge", "pair_id", "order", "status"), _TEXT),
         "preference": _REAL,
         "detail": _TEXT,
+        **_SPENT,
     },
     "inspectors": {
         **dict.fromkeys(("inspector", "identity", "pair_id"), _TEXT),
@@ -62,7 +67,7 @@ def storable(value: Any) -> Any:
 
 
 def write_table(name: str, rows: Sequence[Row], path: Path) -> None:
-    """Rows as Parquet. KeyError for a row without one of the table's columns."""
+    """Rows as Parquet. KeyError for a row without one of the table's columns, save for what it cost."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -75,7 +80,8 @@ def write_table(name: str, rows: Sequence[Row], path: Path) -> None:
     }
     columns = COLUMNS[name]
     schema = pa.schema([(column, types[kind]) for column, kind in columns.items()])
-    clean = [{column: storable(row[column]) for column in columns} for row in rows]
+    whole = [_NOTHING_SPENT | row for row in rows]
+    clean = [{column: storable(row[column]) for column in columns} for row in whole]
     with atomic_path(path) as draft:
         pq.write_table(pa.Table.from_pylist(clean, schema), draft, compression="zstd")
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 ResponseStatus = Literal["ok", "empty", "truncated", "error"]
 VerdictStatus = Literal["ok", "tie", "refused", "unparsable", "truncated", "error", "missing"]
-FinishReason = Literal["stop", "length", "stop_string", "replay", "error"]
+FinishReason = Literal["stop", "length", "stop_string", "refusal", "replay", "error"]
 
 
 class Decoding(BaseModel):
@@ -45,11 +45,15 @@ class Request:
     sample: int = 0
     seed: int = 0
     item: str = ""  # the prompt_id, by which recorded outputs are found; live models do not see it
+    top_logprobs: int = 0  # how many log-probabilities to return for each new token
+    extra: str = ""  # further fields of a server's request body, as JSON (tools, for one)
 
     def key_fields(self) -> dict[str, Any]:
         """Everything that decides the completion, for the ledger's key. Greedy decoding has no seed."""
         sampled = self.decoding.temperature > 0
+        asked = {"top_logprobs": self.top_logprobs, "extra": self.extra}
         return {
+            **{name: value for name, value in asked.items() if value},
             "prefix": self.prefix,
             "answer": self.answer,
             "suffix": self.suffix,
@@ -63,7 +67,12 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What an engine returned for one request. ``seconds`` is the item's share of its batch's wall time."""
+    """What an engine returned for one request.
+
+    ``seconds`` is the item's share of its batch's wall time. ``logprobs`` has, for each new token, the most
+    probable tokens and their log-probabilities, where the request asked for them. ``cost`` is in US dollars,
+    by the experiment's prices; the ledger does not keep it.
+    """
 
     text: str
     finish_reason: FinishReason
@@ -72,6 +81,8 @@ class Completion:
     cut_tokens: int = 0
     seconds: float = 0.0
     error: str | None = None
+    logprobs: tuple[Mapping[str, float], ...] = ()
+    cost: float = 0.0
 
     @property
     def status(self) -> ResponseStatus:
@@ -132,6 +143,7 @@ class Answer:
     seconds: float = 0.0
     error: str | None = None
     trace: tuple[Step, ...] = ()
+    cost: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,13 +163,18 @@ class Verdict:
 
     ``order`` is ``candidate_first``, ``baseline_first``, or ``none`` for a judge that has no order.
     ``preference`` is in [0, 1] for the candidate, None where the status says that there is none.
-    ``detail`` is what the judge said or computed, for people to read.
+    ``detail`` is what the judge said or computed, for people to read. Calls, tokens and cost (US dollars) are
+    those that this verdict took.
     """
 
     order: Literal["candidate_first", "baseline_first", "none"]
     status: VerdictStatus
     preference: float | None
     detail: str = ""
+    calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost: float = 0.0
 
 
 class Services(Protocol):

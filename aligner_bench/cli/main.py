@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aligner_bench import __version__
-from aligner_bench.cli import interchange, judge, ledger, suites
+from aligner_bench.cli import interchange, judge, ledger, simulate, suites
 from aligner_bench.cli.compare import compare
 from aligner_bench.cli.doctor import doctor
 from aligner_bench.cli.gate import gate
@@ -34,6 +34,7 @@ app = typer.Typer(
 app.add_typer(suites.app, name="suites")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(judge.app, name="judge")
+app.add_typer(simulate.app, name="simulate")
 app.add_typer(interchange.importing, name="import")
 app.add_typer(interchange.exporting, name="export")
 app.command()(compare)

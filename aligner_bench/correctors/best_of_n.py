@@ -50,4 +50,5 @@ def _best(row: Sequence[Completion], scores: Sequence[dict[str, float]]) -> Answ
         seconds=sum(s.seconds for s in row),
         error=row[best].error,
         trace=trace,
+        cost=sum(s.cost for s in row),
     )

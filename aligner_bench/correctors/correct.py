@@ -78,5 +78,6 @@ def rewritten(
         cut_tokens=answer.cut_tokens + completion.cut_tokens,
         seconds=answer.seconds + completion.seconds,
         error=completion.error,
+        cost=answer.cost + completion.cost,
         trace=(*answer.trace, step),
     )

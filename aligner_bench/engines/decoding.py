@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from aligner_bench.engines.prompts import cut_at_stop, item_seed
 from aligner_bench.types import FinishReason, Request
 
 if TYPE_CHECKING:
@@ -31,11 +31,7 @@ def left_pad(rows: Sequence[Sequence[int]], pad: int, device: str) -> tuple[torc
 
 def item_stream(request: Request) -> np.random.Generator:
     """The random stream of one item: it depends on its prompt, seed and sample index, on nothing else."""
-    text = "\x1f".join(
-        [str(request.seed), str(request.sample), request.prefix, request.answer, request.suffix]
-    )
-    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
-    return np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "big")))
+    return np.random.Generator(np.random.PCG64(item_seed(request)))
 
 
 class _Row:
@@ -65,8 +61,7 @@ class _Row:
     def text(self, tokenizer: Any) -> str:
         """The answer, cut before the first stop string; only new tokens are decoded."""
         text = str(tokenizer.decode(self.ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
-        ends = [text.index(stop) for stop in self.request.decoding.stop if stop in text]
-        return text[: min(ends)].strip() if ends else text.strip()
+        return cut_at_stop(text, self.request.decoding.stop)[0]
 
 
 def decode_batch(

@@ -9,17 +9,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from aligner_bench.engines.base import ModelSpec
-from aligner_bench.engines.embedded import (
-    SMOLLM2,
-    converted_smollm2,
-    embedded_path,
-    file_digest,
-    weights_digest,
-)
+from aligner_bench.engines.embedded import SMOLLM2, converted_smollm2
+from aligner_bench.engines.prompts import PromptBuilder, TransformersTokenizer, weights_identity
 from aligner_bench.errors import MissingExtraError, UsageError
 from aligner_bench.types import Completion, Request
 
@@ -39,12 +33,7 @@ class HFEngine:
         """Weights, precision and whether the chat template is used."""
         spec = self._spec
         base = {"engine": "hf", "version": _VERSION, "dtype": spec.dtype, "chat": spec.chat}
-        if self._name == SMOLLM2:
-            return {**base, "model": SMOLLM2, "weights": file_digest(embedded_path(SMOLLM2))}
-        folder = Path(self._name)
-        if folder.is_dir():
-            return {**base, "weights": weights_digest(folder)}
-        return {**base, "model": self._name, "revision": spec.revision or "main"}
+        return {**base, **weights_identity(spec)}
 
     def load(self) -> None:
         """Load weights and tokenizer onto the GPU if there is one, else the CPU."""
@@ -70,7 +59,9 @@ class HFEngine:
             self._tokenizer.pad_token = self._tokenizer.eos_token
         self._stop_ids = self._end_ids()
         limit = getattr(model.config, "max_position_embeddings", None)
-        self._context = int(limit or 2048)
+        self._prompts = PromptBuilder(
+            TransformersTokenizer(self._tokenizer), int(limit or 2048), chat=self._spec.chat
+        )
 
     def complete(self, requests: Sequence[Request]) -> list[Completion]:
         """Complete one batch. All requests of a batch share their decoding settings.
@@ -82,7 +73,7 @@ class HFEngine:
         from aligner_bench.engines.decoding import decode_batch
 
         start = time.perf_counter()
-        encoded = [self._encode(request, request.decoding.max_new_tokens) for request in requests]
+        encoded = [self._prompts.encode(request, request.decoding.max_new_tokens) for request in requests]
         fitting = [i for i, (ids, _) in enumerate(encoded) if ids]
         with torch.inference_mode():
             rows = decode_batch(
@@ -93,7 +84,7 @@ class HFEngine:
                 self._stop_ids,
             )
         share = (time.perf_counter() - start) / max(len(requests), 1)
-        too_long = Completion("", "error", error=f"the prompt alone exceeds {self._context} tokens")
+        too_long = Completion("", "error", error=f"the prompt alone exceeds {self._prompts.context} tokens")
         completions = [too_long] * len(requests)
         for i, (text, reason, n_new) in zip(fitting, rows, strict=True):
             ids, cut = encoded[i]
@@ -112,10 +103,12 @@ class HFEngine:
         first = [self._tokenizer.encode(choice, add_special_tokens=False)[0] for choice in choices]
         if len(set(first)) < len(first):
             raise UsageError(f"the choices {', '.join(choices)} begin with the same token in {self._name}")
-        encoded = [self._encode(request, 1) for request in requests]
+        encoded = [self._prompts.encode(request, 1) for request in requests]
         for (ids, _), request in zip(encoded, requests, strict=True):
             if not ids:
-                raise UsageError(f"a judge prompt exceeds {self._context} tokens: {request.prefix[:60]!r}…")
+                raise UsageError(
+                    f"a judge prompt exceeds {self._prompts.context} tokens: {request.prefix[:60]!r}…"
+                )
         batch, mask = left_pad([ids for ids, _ in encoded], self._tokenizer.pad_token_id, self._device)
         with torch.inference_mode():
             positions = (mask.cumsum(-1) - 1).clamp(min=0)
@@ -129,29 +122,3 @@ class HFEngine:
         configured = self._model.generation_config.eos_token_id
         ids = configured if isinstance(configured, list) else [configured]
         return {i for i in [*ids, self._tokenizer.eos_token_id] if i is not None}
-
-    def _encode(self, request: Request, new_tokens: int) -> tuple[list[int], int]:
-        """Token ids that leave room for ``new_tokens``, and how many of the answer's tokens were cut.
-
-        Only the end of the answer is cut, never the template or the question. Empty ids: it cannot fit.
-        """
-        budget = self._context - new_tokens
-        ids = self._tokens(request, request.answer)
-        if len(ids) <= budget:
-            return ids, 0
-        answer_ids = self._tokenizer.encode(request.answer, add_special_tokens=False)
-        keep = len(answer_ids)
-        while keep > 0 and len(ids) > budget:
-            keep = max(0, keep - max(1, len(ids) - budget))
-            kept = self._tokenizer.decode(answer_ids[:keep], skip_special_tokens=False)
-            ids = self._tokens(request, kept)
-        return (ids, len(answer_ids) - keep) if len(ids) <= budget else ([], 0)
-
-    def _tokens(self, request: Request, answer: str) -> list[int]:
-        text = request.prefix + answer + request.suffix
-        if not request.chat or not self._spec.chat or not self._tokenizer.chat_template:
-            return list(self._tokenizer.encode(text))
-        turns = [{"role": role, "content": content} for role, content in request.history]
-        turns.append({"role": "user", "content": text})
-        rendered = self._tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-        return list(self._tokenizer.encode(rendered, add_special_tokens=False))

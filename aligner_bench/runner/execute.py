@@ -116,6 +116,7 @@ def _as_answer(completion: Completion) -> Answer:
         completion.cut_tokens,
         completion.seconds,
         completion.error,
+        cost=completion.cost,
     )
 
 
@@ -180,6 +181,7 @@ def _response_row(experiment: Experiment, name: str, place: Place, answer: Answe
         "completion_tokens": answer.completion_tokens,
         "cut_tokens": answer.cut_tokens,
         "seconds": answer.seconds,
+        "cost": answer.cost,
         "error": answer.error,
         "trace": json.dumps([{**asdict(step), "scores": dict(step.scores)} for step in answer.trace]),
     }

@@ -82,6 +82,13 @@ class _Stage(Generic[ItemT, ResultT]):
                 yield batch
 
 
+def _plain(completion: Completion) -> dict[str, Any]:
+    """What the ledger keeps: no cost, for prices change and answers do not."""
+    return {name: value for name, value in asdict(completion).items() if name not in ("cost", "logprobs")} | (
+        {"logprobs": [dict(top) for top in completion.logprobs]} if completion.logprobs else {}
+    )
+
+
 class Workbench:
     """Models and inspectors by name, loaded at most once each, with the ledger before them."""
 
@@ -125,7 +132,7 @@ class Workbench:
             group=lambda r: f"{r.chat} {r.decoding.model_dump_json()}",
             size=lambda r: len(r.prefix) + len(r.answer) + len(r.suffix),
             run=lambda batch: self._engine(model).complete(batch),
-            encode=asdict,
+            encode=_plain,
             decode=lambda value: Completion(**value),
             keep=lambda completion: completion.status != "error",
             tokens=lambda completion: completion.completion_tokens,
