@@ -1,0 +1,110 @@
+"""From a request to token ids: chat template, and a budget that shortens nothing but the answer's end."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from aligner_bench.engines.base import ModelSpec
+from aligner_bench.engines.embedded import SMOLLM2, embedded_path, file_digest, weights_digest
+from aligner_bench.types import Request
+
+
+class PromptTokenizer(Protocol):
+    """What is asked of a tokenizer, whichever library it comes from."""
+
+    def encode(self, text: str, *, special: bool) -> list[int]:
+        """Token ids; ``special`` adds what the model expects around a plain text."""
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of some ids, special tokens included."""
+
+    def render(self, turns: Sequence[dict[str, str]]) -> str | None:
+        """Turns in the model's chat template, ready for its answer; None for a model without one."""
+
+
+class TransformersTokenizer:
+    """A tokenizer of transformers."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+
+    def encode(self, text: str, *, special: bool) -> list[int]:
+        """Token ids."""
+        return list(self._tokenizer.encode(text, add_special_tokens=special))
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of some ids."""
+        return str(self._tokenizer.decode(list(ids), skip_special_tokens=False))
+
+    def render(self, turns: Sequence[dict[str, str]]) -> str | None:
+        """Turns in the chat template, if there is one."""
+        if not self._tokenizer.chat_template:
+            return None
+        rendered = self._tokenizer.apply_chat_template(
+            list(turns), tokenize=False, add_generation_prompt=True
+        )
+        return str(rendered)
+
+
+class PromptBuilder:
+    """Builds prompts for one model. ``context`` counts tokens, the new ones included."""
+
+    def __init__(self, tokenizer: PromptTokenizer, context: int, *, chat: bool) -> None:
+        self._tokenizer = tokenizer
+        self._chat = chat
+        self.context = context
+
+    def encode(self, request: Request, new_tokens: int) -> tuple[list[int], int]:
+        """Token ids that leave room for ``new_tokens``, and how many of the answer's tokens were cut.
+
+        Only the end of the answer is cut, never the template or the question. Empty ids: it cannot fit.
+        """
+        budget = self.context - new_tokens
+        ids = self._tokens(request, request.answer)
+        if len(ids) <= budget:
+            return ids, 0
+        answer_ids = self._tokenizer.encode(request.answer, special=False)
+        keep = len(answer_ids)
+        while keep > 0 and len(ids) > budget:
+            keep = max(0, keep - max(1, len(ids) - budget))
+            ids = self._tokens(request, self._tokenizer.decode(answer_ids[:keep]))
+        return (ids, len(answer_ids) - keep) if len(ids) <= budget else ([], 0)
+
+    def _tokens(self, request: Request, answer: str) -> list[int]:
+        text = request.prefix + answer + request.suffix
+        rendered = self._rendered(request, text) if request.chat and self._chat else None
+        if rendered is None:
+            return self._tokenizer.encode(text, special=True)
+        return self._tokenizer.encode(rendered, special=False)
+
+    def _rendered(self, request: Request, text: str) -> str | None:
+        turns = [{"role": role, "content": content} for role, content in request.history]
+        return self._tokenizer.render([*turns, {"role": "user", "content": text}])
+
+
+def item_seed(request: Request) -> int:
+    """128 bits that depend on an item's prompt, seed and sample index, and on nothing else."""
+    text = "\x1f".join(
+        [str(request.seed), str(request.sample), request.prefix, request.answer, request.suffix]
+    )
+    return int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:16], "big")
+
+
+def cut_at_stop(text: str, stops: Sequence[str]) -> tuple[str, bool]:
+    """A text before its first stop string, and whether there was one."""
+    ends = [text.index(stop) for stop in stops if stop in text]
+    return (text[: min(ends)].strip(), True) if ends else (text.strip(), False)
+
+
+def weights_identity(spec: ModelSpec) -> dict[str, Any]:
+    """Which weights a model has: a digest of files where they lie here, else hub name and revision."""
+    name = spec.model or ""
+    if name == SMOLLM2:
+        return {"model": SMOLLM2, "weights": file_digest(embedded_path(SMOLLM2))}
+    folder = Path(name)
+    if folder.is_dir():
+        return {"weights": weights_digest(folder)}
+    return {"model": name, "revision": spec.revision or "main"}
