@@ -51,6 +51,9 @@ Limit = Annotated[int | None, typer.Option(help="At most this many prompts a sui
 DataDir = Annotated[Path | None, typer.Option(help="Folder of local data sets (else ALIGNER_BENCH_DATA).")]
 LedgerFile = Annotated[Path | None, typer.Option(help="The ledger file (else in the cache folder).")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+MaxCost = Annotated[
+    float | None, typer.Option("--max-cost", metavar="USD", help="Stop before this is spent.")
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the run of another experiment.")]
 
 
@@ -94,6 +97,7 @@ def demo(
         ledger=ledger,
         quiet=quiet,
         overwrite=True,
+        max_cost=None,
     )
 
 
@@ -118,14 +122,25 @@ def run_(
     ledger: LedgerFile = None,
     quiet: Quiet = False,
     overwrite: Overwrite = False,
+    max_cost: MaxCost = None,
 ) -> None:
     """Answer, correct, judge and report; finished work is never done again."""
     from aligner_bench.runs import run
     from aligner_bench.views.leaderboard import print_table
 
+    if max_cost is not None and not max_cost > 0:
+        raise UsageError(f"--max-cost {max_cost:g}: expected US dollars above 0")
     wanted = _load(experiment, limit, scale)
     with _progress(quiet) as progress:
-        finished = run(wanted, out, data_dir=data_dir, ledger=ledger, progress=progress, overwrite=overwrite)
+        finished = run(
+            wanted,
+            out,
+            data_dir=data_dir,
+            ledger=ledger,
+            progress=progress,
+            overwrite=overwrite,
+            max_cost=max_cost,
+        )
     print_table(finished.results())
     _closing(finished)
 

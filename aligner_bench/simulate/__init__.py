@@ -1,0 +1,1 @@
+"""Models of aligners at work that need no language model."""
