@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, model_validator
 
-from aligner_bench.correctors.specs import AlignerSpec, CorrectorSpec, SquadSpec
+from aligner_bench.correctors.specs import CorrectorSpec
 from aligner_bench.correctors.templates import get_template
+from aligner_bench.costs import KnownPrice, PriceSpec, price_of
 from aligner_bench.engines.base import ModelSpec, engine_names
 from aligner_bench.errors import UsageError, nearest
 from aligner_bench.hashing import digest
@@ -21,6 +22,8 @@ from aligner_bench.types import Decoding
 
 Location = tuple[str | int, ...]
 _SMOKE_ITEMS = 16
+NOT_HASHED = ("name", "description", "max_cost")
+"""Fields that change nothing of what a run finds."""
 
 
 class _Spec(BaseModel):
@@ -111,6 +114,8 @@ class Experiment(_Spec):
     judges: dict[str, JudgeSpec] = {}
     comparisons: tuple[ComparisonSpec, ...] = ()
     headline: str | None = Field(None, description="the judge whose verdicts make the headline")
+    prices: dict[str, PriceSpec] = Field({}, description="by model name; before the list that ships with us")
+    max_cost: float | None = Field(None, gt=0, description="US dollars that one run may spend")
 
     _scale: Literal["full", "smoke"] = PrivateAttr("full")
     _folder: Path | None = PrivateAttr(None)
@@ -133,8 +138,12 @@ class Experiment(_Spec):
         return self._scale
 
     def hash(self) -> str:
-        """SHA-256 of everything that the file says, name and description aside."""
-        return digest([self._scale, self.model_dump(mode="json", exclude={"name", "description"})])
+        """SHA-256 of everything that the file says but its name, description and limit on spending."""
+        return digest([self._scale, self.model_dump(mode="json", exclude=set(NOT_HASHED))])
+
+    def known_prices(self) -> dict[str, KnownPrice | None]:
+        """Every model's price; None where none is known."""
+        return {name: price_of(spec, self.prices.get(name)) for name, spec in self.models.items()}
 
     def limited(self, limit: int | None) -> Experiment:
         """At most ``limit`` prompts from each suite."""
@@ -178,6 +187,10 @@ class Experiment(_Spec):
                 for c in self.comparisons
             ),
             "headline": names.get(self.headline, self.headline) if self.headline else None,
+            "systems": {
+                name: type(system).model_validate(_swapped(system.model_dump(), tiny))
+                for name, system in self.systems.items()
+            },
         }
 
     def anchored_models(self) -> dict[str, ModelSpec]:
@@ -210,6 +223,14 @@ class Experiment(_Spec):
 
     def _live(self, model: str) -> bool:
         return model in self.models and self.models[model].engine != "replay"
+
+
+def _swapped(value: Any, tiny: Mapping[str, Any]) -> Any:
+    """Plain data with the fields of every pair ranker in it, however deep, replaced."""
+    if isinstance(value, Mapping):
+        found = {key: _swapped(item, tiny) for key, item in value.items()}
+        return found | tiny if found.get("kind") == "pairrm" else found
+    return [_swapped(item, tiny) for item in value] if isinstance(value, list | tuple) else value
 
 
 def steering(system: System) -> set[str]:
@@ -254,8 +275,10 @@ def _check_names(experiment: Experiment, document: YamlDocument) -> None:
                 check(model_name, experiment.models, "model", (*at, "corrector"))
             for inspector in system.corrector.inspectors():
                 check(inspector, experiment.inspectors, "inspector", (*at, "corrector"))
-            for aligner in _aligners(system.corrector):
+            for aligner in system.corrector.aligners():
                 get_template(aligner.template)
+    for name in experiment.prices:
+        check(name, experiment.models, "model", ("prices", name))
     for name, judge in experiment.judges.items():
         at = ("judges", name)
         if isinstance(judge, LogprobSpec):
@@ -278,11 +301,3 @@ def _check_names(experiment: Experiment, document: YamlDocument) -> None:
 
 def _suite_names(experiment: Experiment) -> list[str]:
     return [f"{use.name}:{use.subset}" if use.subset else use.name for use in experiment.suites]
-
-
-def _aligners(corrector: CorrectorSpec) -> list[AlignerSpec]:
-    if isinstance(corrector, AlignerSpec):
-        return [corrector]
-    if isinstance(corrector, SquadSpec):
-        return [member.aligner for member in corrector.members.values()]
-    return []

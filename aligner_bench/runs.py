@@ -17,7 +17,7 @@ from aligner_bench.hardware import hardware
 from aligner_bench.results import Facts, compute
 from aligner_bench.schema import Results
 from aligner_bench.seal import sealed
-from aligner_bench.tables import COLUMNS, Row, read_table, write_table, write_text
+from aligner_bench.tables import COLUMNS, Draft, Row, Table, open_table, read_table, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,6 +46,10 @@ class Run:
         """One table as plain rows: prompts, responses, verdicts, audits, inspectors or judges."""
         return read_table(table, self.path / f"{table}.parquet")
 
+    def tables(self) -> dict[str, Table]:
+        """All tables, their rows made only as they are looked at."""
+        return {name: open_table(name, self.path / f"{name}.parquet") for name in COLUMNS}
+
     @property
     def facts(self) -> Facts:
         """What the results need beside the rows."""
@@ -53,7 +57,7 @@ class Run:
 
     def results(self) -> Results:
         """Every published number, computed from the rows."""
-        return compute({name: self.rows(name) for name in COLUMNS}, self._facts)
+        return compute(self.tables(), self._facts)
 
     def responses(self) -> pd.DataFrame:
         """One row a prompt and system."""
@@ -71,16 +75,15 @@ class Run:
 
         return pd.DataFrame(flat_rows(self.results()))
 
-    def report(self, path: str | Path | None = None) -> Path:
-        """Write the self-contained HTML report; its path."""
+    def report(self, path: str | Path | None = None, results: Results | None = None) -> Path:
+        """Write the self-contained HTML report; its path. ``results``: this run's, where they are at hand."""
         from aligner_bench.views.answers import answers
         from aligner_bench.views.report import write_report
 
         target = Path(path) if path else self.path / "report.html"
         if not target.parent.is_dir():
             raise UsageError(f"{target.parent}: no such folder; expected a place for the report")
-        tables = {name: self.rows(name) for name in ("prompts", "responses", "verdicts")}
-        write_report(self.results(), answers(tables), self.manifest, target)
+        write_report(results or self.results(), answers(self.tables()), self.manifest, target)
         return target
 
     def _frame(self, table: str) -> pd.DataFrame:
@@ -97,12 +100,15 @@ def run(
     ledger: Path | None = None,
     progress: Progress | None = None,
     overwrite: bool = False,
+    max_cost: float | None = None,
 ) -> Run:
     """Execute an experiment; finished items come from the ledger, new ones go into it.
 
     Nothing is written, and no folder made, before suites, models and plan are known to be sound. A run
-    folder of another experiment is not replaced unless ``overwrite`` says so.
+    folder of another experiment is not replaced unless ``overwrite`` says so. ``max_cost`` (US dollars, else
+    the experiment's) ends the run with a BudgetError before it is passed.
     """
+    from aligner_bench.costs import Purse, check_limit
     from aligner_bench.ledger import Ledger
     from aligner_bench.runner.execute import execute
     from aligner_bench.runner.plan import make_plan
@@ -110,28 +116,37 @@ def run(
 
     target = Path(out) if out else Path("runs") / experiment.name
     check_target(target, experiment.hash(), overwrite)
+    purse = Purse(experiment.known_prices(), experiment.max_cost if max_cost is None else max_cost)
+    check_limit(purse.prices, purse.limit)
     plan = make_plan(experiment, data_dir)
     _check_models(experiment)
     started = datetime.now(UTC)
     with Ledger(ledger or cache_dir() / "ledger.sqlite") as book:
-        bench = Workbench(experiment.anchored_models(), experiment.inspectors, book, progress)
-        rows = execute(experiment, plan, bench)
-    target.mkdir(parents=True, exist_ok=True)
-    facts = _facts(experiment, plan)
-    manifest = _manifest(experiment, facts, bench, started)
-    save(target, {name: getattr(rows, name) for name in COLUMNS}, manifest)
-    return Run(target)
+        bench = Workbench(experiment.anchored_models(), experiment.inspectors, book, progress, purse)
+        with Draft(target) as draft:
+            execute(experiment, plan, bench, draft.add)
+            draft.finish()
+    return _finish(target, _manifest(experiment, _facts(experiment, plan), bench, started))
 
 
 def save(target: Path, tables: Mapping[str, Sequence[Row]], manifest: dict[str, Any]) -> None:
     """Write a run folder: tables, then the manifest that seals them, then leaderboard and report."""
-    for name, rows in tables.items():
-        write_table(name, rows, target / f"{name}.parquet")
-    stored = {name: read_table(name, target / f"{name}.parquet") for name in tables}
+    with Draft(target) as draft:
+        for name, rows in tables.items():
+            draft.add(name, rows)
+        draft.finish()
+    _finish(target, manifest)
+
+
+def _finish(target: Path, manifest: dict[str, Any]) -> Run:
+    """The manifest that seals the tables, then what is computed from them."""
+    stored = {name: open_table(name, target / f"{name}.parquet") for name in COLUMNS}
     write_text(target / "manifest.json", json.dumps(sealed(manifest, stored), indent=1))
     finished = Run(target)
-    write_text(target / "leaderboard.json", finished.results().model_dump_json(indent=1) + "\n")
-    finished.report()
+    results = finished.results()
+    write_text(target / "leaderboard.json", results.model_dump_json(indent=1) + "\n")
+    finished.report(results=results)
+    return finished
 
 
 def check_target(target: Path, experiment_hash: str, overwrite: bool) -> None:
@@ -218,6 +233,7 @@ def _manifest(experiment: Experiment, facts: Facts, bench: Workbench, started: d
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": round((datetime.now(UTC) - started).total_seconds(), 1),
         "ledger": {"done": bench.done, "reused": bench.reused},
+        "spent": bench.purse.summary(),
         "model_loads": bench.loads,
         "versions": {"python": platform.python_version(), **_versions()},
         "hardware": hardware(),

@@ -14,6 +14,7 @@ from typing import Any
 
 from aligner_bench.claims import Claim, claims, differing, leaves, short
 from aligner_bench.errors import UsageError
+from aligner_bench.experiment import NOT_HASHED
 from aligner_bench.hashing import digest
 from aligner_bench.results import compute
 from aligner_bench.rowchecks import row_faults
@@ -106,7 +107,7 @@ def _seal_faults(run: Run) -> Iterator[str]:
         yield "manifest.json: was changed after the run (its own digest does not fit)"
     facts, experiment = run.manifest["facts"], run.manifest.get("experiment")
     if isinstance(experiment, dict) and "systems" in experiment and "models" in experiment:
-        said = {key: value for key, value in experiment.items() if key not in ("name", "description")}
+        said = {key: value for key, value in experiment.items() if key not in NOT_HASHED}
         if digest([facts["scale"], said]) != facts["experiment_hash"]:
             yield "manifest.json: facts.experiment_hash is not the hash of the experiment in it"
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
+from aligner_bench.costs import Purse, price_of
 from aligner_bench.engines.base import Engine, ModelSpec, make_engine
 from aligner_bench.errors import UsageError, nearest
 from aligner_bench.hashing import digest
@@ -70,6 +71,8 @@ class _Stage(Generic[ItemT, ResultT]):
     decode: Callable[[Any], ResultT]
     keep: Callable[[ResultT], bool] = lambda _: True
     tokens: Callable[[ResultT], int] = lambda _: 0
+    at_most: Callable[[ItemT], float] = lambda _: 0.0  # US dollars that an item may cost
+    cost: Callable[[ItemT, ResultT], float] = lambda _, __: 0.0  # and what it did cost
 
     def batches(self, items: Mapping[str, ItemT]) -> Iterator[list[str]]:
         """Keys of all items in batches that depend on the items alone."""
@@ -98,8 +101,10 @@ class Workbench:
         inspectors: Mapping[str, InspectorSpec],
         ledger: Ledger,
         progress: Progress | None = None,
+        purse: Purse | None = None,
     ) -> None:
         self._models = models
+        self.purse = purse or Purse({name: price_of(spec) for name, spec in models.items()})
         self._inspectors = inspectors
         self._ledger = ledger
         self._progress = progress or Silent()
@@ -136,8 +141,11 @@ class Workbench:
             decode=lambda value: Completion(**value),
             keep=lambda completion: completion.status != "error",
             tokens=lambda completion: completion.completion_tokens,
+            at_most=lambda request: self.purse.at_most(model, request),
+            cost=lambda _, completion: self.purse.cost_of(model, completion),
         )
-        return self._through(stage, requests)
+        found = self._through(stage, requests)
+        return [replace(completion, cost=self.purse.cost_of(model, completion)) for completion in found]
 
     def choose(
         self, model: str, requests: Sequence[Request], choices: Sequence[str]
@@ -155,6 +163,9 @@ class Workbench:
             encode=dict,
             decode=dict,
             keep=bool,  # an empty mapping is a call that failed
+            # The probabilities come without a count of tokens, so what they cost is estimated.
+            at_most=lambda request: self.purse.at_most(model, request, 1),
+            cost=lambda request, _: self.purse.at_most(model, request, 1),
         )
         return self._through(stage, requests)
 
@@ -204,12 +215,28 @@ class Workbench:
             for batch in stage.batches(unique):
                 missing = {key: unique[key] for key in batch if key not in found}
                 if missing:
-                    found |= self._compute(stage, missing)
+                    allowed = self._affordable(stage, missing)
+                    found |= self._compute(stage, allowed)
+                    if len(allowed) < len(missing):
+                        raise self.purse.stop()
             self._progress.end()
         return [found[key] for key in keys]
 
+    def _affordable(self, stage: _Stage[ItemT, ResultT], batch: Mapping[str, ItemT]) -> dict[str, ItemT]:
+        """The items of a batch that may start, what they can cost set aside; all of them without a limit."""
+        allowed = {}
+        for key, item in batch.items():
+            if not self.purse.reserve(stage.at_most(item)):
+                break
+            allowed[key] = item
+        return allowed
+
     def _compute(self, stage: _Stage[ItemT, ResultT], batch: Mapping[str, ItemT]) -> dict[str, ResultT]:
+        if not batch:
+            return {}
         fresh = dict(zip(batch, stage.run(list(batch.values())), strict=True))
+        for key, result in fresh.items():
+            self.purse.settle(stage.at_most(batch[key]), stage.cost(batch[key], result))
         kept = {key: stage.encode(result) for key, result in fresh.items() if stage.keep(result)}
         self._ledger.put(stage.name, kept)
         self.done[stage.name] = self.done.get(stage.name, 0) + len(fresh)

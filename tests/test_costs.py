@@ -1,0 +1,150 @@
+"""Money: prices, what answers cost, and a limit that is kept and said; against a server that counts."""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+import time
+
+import pytest
+
+import aligner_bench
+from aligner_bench.costs import listed_prices, price_of
+from aligner_bench.engines.base import ModelSpec
+from aligner_bench.errors import UsageError
+from aligner_bench.experiment import Experiment
+from aligner_bench.verify import verify
+from tests.engines.servers import as_json, chat_reply, serving
+
+PROMPTS = 20
+IN, OUT = 100.0, 1000.0  # dollars for a million tokens: large, so that a limit is met soon
+COST = (7 * IN + 3 * OUT) / 1e6  # the server bills 7 tokens in and 3 out
+
+
+class Counting:
+    """Answers everything; knows how many calls came and how many were open at once."""
+
+    def __init__(self):
+        self.calls = self.open = self.most_open = 0
+        self._lock = threading.Lock()
+
+    def __call__(self, path, body, headers):
+        with self._lock:
+            self.calls += 1
+            self.open += 1
+            self.most_open = max(self.open, self.most_open)
+        time.sleep(0.01)
+        with self._lock:
+            self.open -= 1
+        return as_json(chat_reply(f"about {body['messages'][-1]['content'][:20]}"))
+
+
+@pytest.fixture
+def counted(tmp_path):
+    """``write(extra)`` makes an experiment on a counting server: a base and an aligner of the same model."""
+    server = Counting()
+    rows = [
+        {"id": f"p{i}", "prompt": f"Question {i}?", "references": ["Question 1?"]} for i in range(PROMPTS)
+    ]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "suite.yaml").write_text(
+        "name: money\nversion: 1\nlicence: CC0-1.0\nsources: [{kind: packaged, path: rows.jsonl}]\n"
+    )
+    with serving(server) as url:
+
+        def write(extra="", prices=f"prices: {{paid: {{input: {IN}, output: {OUT}}}}}\n"):
+            (tmp_path / "exp.yaml").write_text(
+                "name: money\nsuites: [suite.yaml]\ndecoding: {max_new_tokens: 3}\n"
+                f"models: {{paid: {{engine: openai, model: some, base_url: '{url}', concurrency: 4}}}}\n"
+                "systems:\n  base: {upstream: paid}\n"
+                "  new: {upstream: paid, corrector: {kind: aligner, model: paid, template: prompted}}\n"
+                "judges: {facts: {kind: reference}}\ncomparisons: [{candidate: new, baselines: [base]}]\n"
+                + prices
+                + extra
+            )
+            return tmp_path / "exp.yaml"
+
+        yield write, server
+
+
+def run(path, tmp_path, **options):
+    return aligner_bench.run(Experiment.load(path), tmp_path / "out", ledger=tmp_path / "l.sqlite", **options)
+
+
+def test_every_answer_carries_its_cost_and_a_rerun_spends_nothing(counted, tmp_path):
+    write, server = counted
+    first = run(write(), tmp_path)
+    cost = {
+        name: sum(r["cost"] for r in first.rows("responses") if r["system"] == name)
+        for name in ("base", "new")
+    }
+    assert cost["base"] == pytest.approx(PROMPTS * COST)
+    assert cost["new"] == pytest.approx(2 * PROMPTS * COST)  # the shared upstream answer and its correction
+    assert first.manifest["spent"]["usd"] == pytest.approx(server.calls * COST)
+    assert server.calls == 2 * PROMPTS
+    again = run(write(), tmp_path)
+    assert again.manifest["spent"]["usd"] == 0
+    assert [r["cost"] for r in again.rows("responses")] == [r["cost"] for r in first.rows("responses")]
+    assert server.calls == 2 * PROMPTS
+    assert verify(again.path).ok
+
+
+def test_max_cost_stops_before_it_is_passed_and_a_higher_one_goes_on(counted, tmp_path, cli):
+    write, server = counted
+    limit = 6.5 * COST
+    command = ("run", write(), "--out", tmp_path / "out", "--ledger", tmp_path / "l.sqlite", "--quiet")
+    done = cli(*command, "--max-cost", f"{limit:.6f}", OPENAI_API_KEY="none")
+    assert done.returncode == 2, done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "max_cost: stopped at" in done.stderr
+    assert "the ledger" in done.stderr
+    assert 0 < server.calls * COST <= limit + server.most_open * COST
+    assert not (tmp_path / "out").exists()
+    spent = server.calls
+    again = cli(*command, "--max-cost", "100", OPENAI_API_KEY="none")
+    assert again.returncode == 0, again.stderr
+    assert server.calls == 2 * PROMPTS  # what was paid before is not paid again
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest["spent"]["usd"] == pytest.approx((2 * PROMPTS - spent) * COST)
+    assert manifest["spent"]["max_cost"] == 100
+
+
+def test_max_cost_of_the_file_is_no_part_of_the_experiments_hash(counted, tmp_path):
+    write, server = counted
+    with pytest.raises(UsageError, match="max_cost: stopped at"):
+        run(write(f"max_cost: {3.5 * COST:.6f}\n"), tmp_path)
+    low = Experiment.load(tmp_path / "exp.yaml").hash()
+    assert server.calls * COST <= 3.5 * COST
+    assert Experiment.load(write("max_cost: 5\n")).hash() == low
+    assert verify(run(tmp_path / "exp.yaml", tmp_path).path).ok
+
+
+def test_an_unknown_price_is_said_and_no_limit_is_promised_with_it(counted, tmp_path):
+    write, _ = counted
+    with pytest.raises(UsageError, match=r"max_cost: no price is known for models\.paid"):
+        run(write("max_cost: 1\n", prices=""), tmp_path)
+    found = run(write(prices=""), tmp_path)
+    assert all(math.isnan(row["cost"]) for row in found.rows("responses"))
+    assert found.manifest["spent"]["calls_without_a_known_price"] == 2 * PROMPTS
+    assert verify(found.path).ok
+
+
+def test_a_price_for_an_unknown_model_names_the_line(counted, cli):
+    write, _ = counted
+    done = cli("plan", write(prices="prices: {payd: {input: 1, output: 1}}\n"))
+    assert done.returncode == 2
+    assert "unknown model 'payd'; did you mean 'paid'?" in done.stderr
+
+
+def test_listed_prices_have_a_date_and_a_source_and_speak_of_the_provider_only():
+    assert listed_prices()["gpt-4-1106-preview"].price.input == 10
+    assert listed_prices()["gpt-4o-mini-2024-07-18"].price.output == 0.6
+    for known in listed_prices().values():
+        assert known.as_of.startswith("20")
+        assert known.source.startswith("https://")
+        assert 0 < known.price.input <= known.price.output
+    assert price_of(ModelSpec(engine="openai", model="gpt-4o")).price.input == 2.5
+    assert price_of(ModelSpec(engine="openai", model="gpt-4o", base_url="http://localhost:8000/v1")) is None
+    assert price_of(ModelSpec(engine="openai", model="made-up")) is None
+    assert price_of(ModelSpec(engine="hf", model="smollm2")).price.input == 0
