@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Literal, Protocol, cast, runtime_checkable
 from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_serializer
@@ -36,8 +37,17 @@ class ModelSpec(BaseModel):
     batch_size: int = Field(32, ge=1)
     base_url: str | None = Field(None, description="openai: the server's address, ending in /v1")
     api_key_env: str = Field("OPENAI_API_KEY", description="openai: the variable that holds the key")
-    concurrency: int = Field(32, ge=1, description="openai: most calls in flight")
+    api_key_keyring: str | None = Field(
+        None, pattern=r"^[^/]+/.+$", description="openai: SERVICE/USER in the system's keyring, instead"
+    )
+    concurrency: int = Field(32, ge=1, description="openai: most calls in flight; fewer if the server balks")
+    rpm: float | None = Field(None, gt=0, description="openai: most calls a minute")
+    tpm: float | None = Field(None, gt=0, description="openai: most tokens a minute")
     timeout: float = Field(120.0, gt=0, description="openai: seconds for one call")
+    run_timeout: float | None = Field(
+        None, gt=0, description="openai: seconds after which a run starts no further calls and ends"
+    )
+    batch_api: bool = Field(False, description="openai: through the provider's batches, slower and cheaper")
     retries: int = Field(5, ge=0, description="openai: further tries of a call that may succeed later")
     family: str | None = Field(None, description="for self-preference warnings")
     smoke: str | None = Field(None, description="the small model that --scale smoke uses instead")
@@ -62,6 +72,50 @@ def public_url(url: str) -> str:
     """An address without user name, password, query and fragment, any of which may be secret."""
     parts = urlsplit(url)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+class Notes(Protocol):
+    """A small store that outlives the process, for what an engine must not forget. The ledger is one."""
+
+    def note(self, key: str) -> Any:
+        """The value under a key, None where there is none."""
+
+    def set_note(self, key: str, value: Any) -> None:
+        """Keep a value of plain data at once; None removes it."""
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What a stream of calls asks and tells, by item key. Both may be called from another thread.
+
+    ``may_start`` is asked before each item's first call; once it says no, no item of this stream starts any
+    more, while those in flight are finished and yielded. ``finished`` is told of every completion before
+    another item starts in its place, so that a budget is never passed by more than the calls in flight.
+    """
+
+    may_start: Callable[[str], bool] = lambda _: True
+    finished: Callable[[str, Completion], None] = lambda _, __: None
+    notes: Notes | None = None
+
+
+@runtime_checkable
+class StreamingEngine(Protocol):
+    """An engine that keeps many calls in flight and gives each result as it comes, in any order.
+
+    Keys name the items; they are the same in every process, so that a server can tell a repeated call. Items
+    that did not start (``may_start``, a time limit) are left out; a UsageError says why where the engine
+    itself ended the stream, after everything finished has been yielded.
+    """
+
+    def stream(
+        self, requests: Mapping[str, Request], hooks: Hooks | None = None
+    ) -> Iterator[dict[str, Completion]]:
+        """Completions by key, in small bundles."""
+
+    def stream_choices(
+        self, requests: Mapping[str, Request], choices: Sequence[str], hooks: Hooks | None = None
+    ) -> Iterator[dict[str, dict[str, float]]]:
+        """``choose``, in the same way; an empty mapping is a call that failed."""
 
 
 class Engine(Protocol):
