@@ -229,7 +229,7 @@ def _swapped(value: Any, tiny: Mapping[str, Any]) -> Any:
     """Plain data with the fields of every pair ranker in it, however deep, replaced."""
     if isinstance(value, Mapping):
         found = {key: _swapped(item, tiny) for key, item in value.items()}
-        return found | tiny if found.get("kind") == "pairrm" else found
+        return found | dict(tiny) if found.get("kind") == "pairrm" else found
     return [_swapped(item, tiny) for item in value] if isinstance(value, list | tuple) else value
 
 

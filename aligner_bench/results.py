@@ -382,8 +382,11 @@ def _trajectories(tables: Tables) -> list[ScoreState]:
         traces = [trace for trace in traces if trace and trace[0]["action"] == "start" and trace[0]["scores"]]
         for inspector in sorted(traces[0][0]["scores"]) if traces else ():
             for state, at in (("start", _start), ("after_first", _after_first), ("end", _end)):
-                values = [at(trace)["scores"][inspector] for trace in traces]
-                states.append(_state(suite, system, inspector, state, values))
+                # A step that failed, or that other correctors made, has no such score.
+                steps = [at(trace)["scores"] for trace in traces]
+                values = [scores[inspector] for scores in steps if inspector in scores]
+                if values:
+                    states.append(_state(suite, system, inspector, state, values))
     return states
 
 

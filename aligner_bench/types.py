@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 ResponseStatus = Literal["ok", "empty", "truncated", "error"]
 VerdictStatus = Literal["ok", "tie", "refused", "unparsable", "truncated", "error", "missing"]
+Action = Literal["start", "correct", "skip", "reject", "candidate", "pick", "copy"]
 FinishReason = Literal["stop", "length", "stop_string", "refusal", "replay", "error"]
 
 
@@ -120,13 +121,37 @@ class PairLogit:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step of a corrector's trace: who acted or skipped, and all inspector scores after it."""
+    """One step of a corrector's trace: who acted or skipped, and all inspector scores after it.
+
+    ``text`` is the answer after the step: for ``reject`` that is the answer from before it, and what was
+    rejected is in ``offered``. A ``candidate`` only stands for choice; ``pick`` names the chosen one.
+    ``order`` and ``batch`` are a squad's order of members and the batch whose scores made it, ``threshold``
+    the bound below which the actor acts.
+    """
 
     step: int
     actor: str
-    action: Literal["start", "correct", "skip", "candidate", "copy"]
+    action: Action
     text: str
     scores: Mapping[str, float] = field(default_factory=dict)
+    order: tuple[str, ...] = ()
+    batch: str = ""
+    threshold: float | None = None
+    offered: str | None = None
+    offered_scores: Mapping[str, float] = field(default_factory=dict)
+
+    def packed(self) -> dict[str, Any]:
+        """Plain data for the trace column; what a step does not have is left out."""
+        plain = {"step": self.step, "actor": self.actor, "action": self.action, "text": self.text}
+        more = {
+            "order": list(self.order),
+            "batch": self.batch,
+            "threshold": self.threshold,
+            "offered": self.offered,
+            "offered_scores": dict(self.offered_scores),
+        }
+        held = {name: value for name, value in more.items() if value not in ([], "", None, {})}
+        return {**plain, "scores": dict(self.scores), **held}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,88 +1,160 @@
-"""The squad: inspectors decide which aligners rewrite an answer (Ngweta et al. 2024, section 4.1).
+"""The squad: inspectors decide which aligners rewrite an answer (Ngweta et al. 2024, sections 3.2 and 4.1).
 
-``per_sample`` order: each answer's members are visited by its own initial scores, lowest first (ties in
-declared order), each at most once; a member acts where its inspector's *current* score is strictly below its
-threshold. The order is not revised. Nothing depends on the other rows, so the outcome does not depend on
-batches. Work is done in waves over all rows: score everything, correct what is below the threshold, rescore
-only what changed.
+In a pass each member is visited once, in an order that is not revised; it acts where its inspector's
+*current* score is strictly below its threshold. Whose scores make the order is said by ``orders``. In the
+loop of the paper's synthetic experiment there are no passes: the member with the lowest score acts, again
+and again, until no score is too low or ``max_steps`` rewrites were made.
+
+Work is done in waves over all rows: score everything once, correct what is below the threshold, rescore only
+what changed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from aligner_bench.correctors.correct import Item, aligner_request, rewritten, start
+from aligner_bench.correctors.correct import aligner_request
+from aligner_bench.correctors.item import Item, kept, noted, rewritten
+from aligner_bench.correctors.orders import Batch, batches, by_score, order_of
+from aligner_bench.correctors.scoring import current, scored
 from aligner_bench.correctors.specs import SquadSpec
-from aligner_bench.types import Answer, Services, Step
-
-Scores = dict[str, float]
+from aligner_bench.types import Action, Answer, Services, Step
 
 
 def run_squad(spec: SquadSpec, items: Sequence[Item], services: Services) -> list[Answer]:
-    """The squad's answers in the order of the items; every row passes all members, acting or skipped."""
-    answers = [start(item) for item in items]
-    live = [i for i, item in enumerate(items) if item.answer.status != "error"]
-    scores: list[Scores] = [{} for _ in items]
-    _rescore(spec, items, answers, scores, live, services)
-    for i in live:
-        answers[i] = replace(answers[i], trace=(replace(answers[i].trace[0], scores=scores[i]),))
-    orders = {i: _order(spec, scores[i]) for i in live}
-    for wave in range(len(spec.members)):
-        acting = [i for i in live if _acts(spec, orders[i][wave], scores[i], answers[i])]
-        for i in set(live) - set(acting):
-            skipped = Step(wave + 1, orders[i][wave], "skip", answers[i].text, scores[i])
-            answers[i] = replace(answers[i], trace=(*answers[i].trace, skipped))
-        _act(spec, items, answers, [(i, orders[i][wave]) for i in acting], services)
-        _rescore(spec, items, answers, scores, acting, services)
-        for i in acting:
-            done = replace(answers[i].trace[-1], scores=scores[i])
-            answers[i] = replace(answers[i], trace=(*answers[i].trace[:-1], done))
-    return answers
+    """The squad's answers in the order of the items; in a pass every row meets all members."""
+    squad = _Squad(spec, items, services, [item.answer for item in items])
+    live = [i for i, answer in enumerate(squad.answers) if answer.status != "error"]
+    squad.score(live)
+    if spec.order == "loop":
+        squad.loop(live)
+    else:
+        squad.rounds(batches(spec, items, live))
+    return squad.answers
 
 
-def _order(spec: SquadSpec, scores: Scores) -> list[str]:
-    """Members by ascending initial score; sorting is stable, so ties keep the declared order."""
-    return sorted(spec.members, key=lambda name: scores[spec.members[name].inspector])
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """A member's turn at one answer."""
+
+    row: int
+    member: str
+    order: tuple[str, ...]
+    batch: str
 
 
-def _acts(spec: SquadSpec, name: str, scores: Scores, answer: Answer) -> bool:
-    member = spec.members[name]
-    threshold = spec.threshold if member.threshold is None else member.threshold
-    return answer.status != "error" and scores[member.inspector] < threshold
+@dataclass(slots=True)
+class _Squad:
+    spec: SquadSpec
+    items: Sequence[Item]
+    services: Services
+    answers: list[Answer]
+    refused: dict[int, set[str]] = field(default_factory=dict)  # whose rewrite of the current text was
 
+    def score(self, rows: Sequence[int]) -> None:
+        inspectors = [member.inspector for member in self.spec.members.values()]
+        scored(self.items, self.answers, rows, inspectors, self.services)
 
-def _act(
-    spec: SquadSpec,
-    items: Sequence[Item],
-    answers: list[Answer],
-    acting: Sequence[tuple[int, str]],
-    services: Services,
-) -> None:
-    """Every acting member's aligner over its rows, in place; members that share a model share its batches."""
-    by_model: dict[str, list[tuple[int, str]]] = {}
-    for i, name in acting:
-        by_model.setdefault(spec.members[name].aligner.model, []).append((i, name))
-    for model, rows in by_model.items():
-        requests = [
-            aligner_request(spec.members[name].aligner, items[i], answers[i].text) for i, name in rows
-        ]
-        for (i, name), completion in zip(rows, services.complete(model, requests), strict=True):
-            answers[i] = rewritten(answers[i], completion, name)
+    def rounds(self, found: Sequence[Batch]) -> None:
+        """Passes over all members; from the second on only where a score is still too low."""
+        rows = {i for batch in found for i in batch.rows}
+        for _ in range(self.spec.max_rounds):
+            orders = [(batch, order_of(self.spec, batch, self.answers)) for batch in found]
+            for place in range(len(self.spec.members)):
+                self.wave(
+                    [
+                        _Turn(i, order[place], order, batch.name)
+                        for batch, order in orders
+                        for i in batch.rows
+                        if i in rows
+                    ]
+                )
+            rows = {i for i in rows if self.wanting(i)}
+            if not rows:
+                break
 
+    def loop(self, live: Sequence[int]) -> None:
+        """The lowest score's member acts, until none is wanting or the steps are used up."""
+        for _ in range(self.spec.max_steps):
+            turns = []
+            for i in live:
+                ready = [name for name in self.wanting(i) if name not in self.refused.get(i, ())]
+                if ready:
+                    turns.append(_Turn(i, ready[0], by_score(self.spec, current(self.answers[i])), ""))
+            if not turns:
+                break
+            self.wave(turns)
 
-def _rescore(
-    spec: SquadSpec,
-    items: Sequence[Item],
-    answers: Sequence[Answer],
-    scores: list[Scores],
-    rows: Sequence[int],
-    services: Services,
-) -> None:
-    """Fresh scores of all inspectors for ``rows``, in place; other rows keep theirs."""
-    pairs = [(items[i].prompt, answers[i].text) for i in rows]
-    by_inspector = {
-        member.inspector: services.score(member.inspector, pairs) for member in spec.members.values()
-    }
-    for place, i in enumerate(rows):
-        scores[i] = {name: values[place].value for name, values in by_inspector.items()}
+    def wanting(self, row: int) -> list[str]:
+        """Members whose score of this answer is below their threshold, lowest first."""
+        if self.answers[row].status == "error":
+            return []
+        scores = current(self.answers[row])
+        return [name for name in by_score(self.spec, scores) if self.low(name, scores)]
+
+    def low(self, name: str, scores: Mapping[str, float]) -> bool:
+        return scores[self.spec.members[name].inspector] < self.spec.limit(name)
+
+    def wave(self, turns: Sequence[_Turn]) -> None:
+        """One turn of every row at most: acts where its score is too low, else skips."""
+        turns = [turn for turn in turns if self.answers[turn.row].status != "error"]
+        acting = [turn for turn in turns if self.low(turn.member, current(self.answers[turn.row]))]
+        before = {turn.row: self.answers[turn.row] for turn in acting}
+        for turn in turns:
+            if turn.row not in before:
+                answer = self.answers[turn.row]
+                self.answers[turn.row] = noted(answer, self.step(turn, "skip", answer, current(answer)))
+        self.rewrite(acting)
+        self.score([turn.row for turn in acting])
+        for turn in acting:
+            self.settle(turn, before[turn.row])
+
+    def step(self, turn: _Turn, action: Action, answer: Answer, scores: Mapping[str, float]) -> Step:
+        threshold = self.spec.limit(turn.member)
+        return Step(0, turn.member, action, answer.text, scores, turn.order, turn.batch, threshold)
+
+    def rewrite(self, turns: Sequence[_Turn]) -> None:
+        """Every acting member's aligner over its rows; members that share a model share its batches."""
+        by_model: dict[str, list[_Turn]] = {}
+        for turn in turns:
+            by_model.setdefault(self.spec.members[turn.member].aligner.model, []).append(turn)
+        for model, group in by_model.items():
+            requests = [
+                aligner_request(
+                    self.spec.members[t.member].aligner, self.items[t.row], self.answers[t.row].text
+                )
+                for t in group
+            ]
+            for turn, completion in zip(group, self.services.complete(model, requests), strict=True):
+                answer = self.answers[turn.row]
+                step = self.step(turn, "correct", answer, {})
+                self.answers[turn.row] = rewritten(answer, completion, step)
+
+    def settle(self, turn: _Turn, before: Answer) -> None:
+        """Keep the rewrite, or go back to the answer from before it. What failed stays a failure."""
+        after = self.answers[turn.row]
+        if after.status == "error" or self.accepts(turn.member, current(before), current(after)):
+            self.refused.pop(turn.row, None)
+            return
+        last = after.trace[-1]
+        step = replace(
+            last,
+            action="reject",
+            text=before.text,
+            scores=current(before),
+            offered=last.text,
+            offered_scores=last.scores,
+        )
+        self.answers[turn.row] = kept(before, replace(after, trace=(*after.trace[:-1], step)))
+        self.refused.setdefault(turn.row, set()).add(turn.member)
+
+    def accepts(self, name: str, before: Mapping[str, float], after: Mapping[str, float]) -> bool:
+        """The accept rule: both kinds of improvement are strict."""
+        if self.spec.accept == "always":
+            return True
+        own = self.spec.members[name].inspector
+        if self.spec.accept == "if_own_score_improves":
+            return after[own] > before[own]
+        names = self.spec.inspectors()
+        return min(after[n] for n in names) > min(before[n] for n in names)

@@ -136,7 +136,14 @@ def _system_answers(
     if not isinstance(system, UpstreamSystem) or system.corrector is None:
         return answers
     items = [
-        Item(prompt.prompt_id, prompt.text, answer, plan.decoding[suite.name])
+        Item(
+            prompt.prompt_id,
+            prompt.text,
+            answer,
+            plan.decoding[suite.name],
+            suite.name,
+            prompt.category,
+        )
         for (suite, prompt), answer in zip(places, answers, strict=True)
     ]
     return correct(system.corrector, items, bench)
@@ -183,7 +190,7 @@ def _response_row(experiment: Experiment, name: str, place: Place, answer: Answe
         "seconds": answer.seconds,
         "cost": answer.cost,
         "error": answer.error,
-        "trace": json.dumps([{**asdict(step), "scores": dict(step.scores)} for step in answer.trace]),
+        "trace": json.dumps([step.packed() for step in answer.trace]),
     }
 
 

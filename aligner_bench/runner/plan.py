@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from aligner_bench.correctors.workload import workload
 from aligner_bench.errors import UsageError
 from aligner_bench.experiment import BestOfNSystem, Experiment, SuiteUse, UpstreamSystem
 from aligner_bench.judges.base import make_judge
@@ -100,14 +101,9 @@ def _corrector_stages(experiment: Experiment, n: int) -> list[PlannedStage]:
             ]
         if not isinstance(system, UpstreamSystem) or system.corrector is None:
             continue
-        inspectors, members = system.corrector.inspectors(), len(getattr(system.corrector, "members", "1"))
         stages += [
-            PlannedStage("score", inspector, n * (1 + members), True, name)
-            for inspector in sorted(inspectors)
-        ]
-        stages += [
-            PlannedStage("complete", model, n * members, bool(inspectors), name)
-            for model in sorted(system.corrector.models())
+            PlannedStage(work.stage, work.name, n * work.items, work.at_most, name)
+            for work in workload(system.corrector)
         ]
     return stages
 
