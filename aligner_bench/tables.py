@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from aligner_bench.errors import UsageError
 
@@ -15,6 +16,7 @@ Row = dict[str, Any]
 _TEXT, _INT, _REAL, _BOOL, _TEXTS = "string", "int64", "double", "bool", "list<string>"
 _SPENT = {**dict.fromkeys(("calls", "prompt_tokens", "completion_tokens"), _INT), "cost": _REAL}
 _NOTHING_SPENT = dict.fromkeys(_SPENT, 0)
+_SMALL_GROUP = 50  # groups of fewer rows on average are made as plain lists
 COLUMNS: Mapping[str, Mapping[str, str]] = {
     "prompts": {
         **dict.fromkeys(("suite", "prompt_id", "prompt", "category", "criterion", "family"), _TEXT),
@@ -66,10 +68,8 @@ def storable(value: Any) -> Any:
     return value
 
 
-def write_table(name: str, rows: Sequence[Row], path: Path) -> None:
-    """Rows as Parquet. KeyError for a row without one of the table's columns, save for what it cost."""
+def _schema(name: str) -> Any:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     types = {
         _TEXT: pa.string(),
@@ -78,16 +78,123 @@ def write_table(name: str, rows: Sequence[Row], path: Path) -> None:
         _BOOL: pa.bool_(),
         _TEXTS: pa.list_(pa.string()),
     }
-    columns = COLUMNS[name]
-    schema = pa.schema([(column, types[kind]) for column, kind in columns.items()])
+    return pa.schema([(column, types[kind]) for column, kind in COLUMNS[name].items()])
+
+
+def _arrow(name: str, rows: Sequence[Row]) -> Any:
+    """Rows as an Arrow table. KeyError for a row without one of the columns, save for what it cost."""
+    import pyarrow as pa
+
     whole = [_NOTHING_SPENT | row for row in rows]
-    clean = [{column: storable(row[column]) for column in columns} for row in whole]
+    clean = [{column: storable(row[column]) for column in COLUMNS[name]} for row in whole]
+    return pa.Table.from_pylist(clean, _schema(name))
+
+
+def write_table(name: str, rows: Sequence[Row], path: Path) -> None:
+    """Rows as Parquet. KeyError for a row without one of the table's columns, save for what it cost."""
+    import pyarrow.parquet as pq
+
     with atomic_path(path) as draft:
-        pq.write_table(pa.Table.from_pylist(clean, schema), draft, compression="zstd")
+        pq.write_table(_arrow(name, rows), draft, compression="zstd")
 
 
-def read_table(name: str, path: Path) -> list[Row]:
-    """The rows of a table; UsageError for a missing, broken or differently shaped file."""
+class Draft:
+    """The tables of a run while it goes on, in a folder beside the run's; they take its place at the end.
+
+    Rows are written as they come. Without ``finish`` nothing of them stays: a run that was stopped has its
+    finished work in the ledger, and the run folder holds whole tables or none.
+    """
+
+    def __init__(self, target: Path) -> None:
+        self._target = target
+        self._folder = target.parent / f".{target.name}.draft"
+        self._writers: dict[str, Any] = {}
+
+    def __enter__(self) -> Draft:
+        shutil.rmtree(self._folder, ignore_errors=True)  # of a run that was killed
+        self._folder.mkdir(parents=True)
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        for writer in self._writers.values():
+            writer.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def add(self, name: str, rows: Sequence[Row]) -> None:
+        """More rows of a table."""
+        if rows:
+            self._writer(name).write_table(_arrow(name, rows))
+
+    def finish(self) -> None:
+        """Close all tables, also those without rows, and put them where they belong."""
+        for name in COLUMNS:
+            self._writer(name).close()
+        self._target.mkdir(parents=True, exist_ok=True)
+        for name in COLUMNS:
+            (self._folder / name).replace(self._target / f"{name}.parquet")
+
+    def _writer(self, name: str) -> Any:
+        import pyarrow.parquet as pq
+
+        if name not in self._writers:
+            self._writers[name] = pq.ParquetWriter(self._folder / name, _schema(name), compression="zstd")
+        return self._writers[name]
+
+
+class Table(Sequence[Row]):
+    """Rows of an Arrow table, made as they are looked at: a hundred thousand answers stay small."""
+
+    _CHUNK = 1024
+
+    def __init__(self, data: Any, places: Any = None) -> None:
+        self._data = data
+        self._places = places  # which rows of ``data``, in order; None: all
+
+    def __len__(self) -> int:
+        return int(self._data.num_rows if self._places is None else len(self._places))
+
+    def __iter__(self) -> Iterator[Row]:
+        for begin in range(0, len(self), self._CHUNK):
+            yield from self._rows(begin, begin + self._CHUNK)
+
+    @overload
+    def __getitem__(self, at: int) -> Row: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[Row]: ...
+    def __getitem__(self, at: int | slice) -> Row | list[Row]:
+        if isinstance(at, slice):
+            begin, end, step = at.indices(len(self))
+            return self._rows(begin, end)[::step] if step > 0 else list(self)[at]
+        place = at + len(self) if at < 0 else at
+        if not 0 <= place < len(self):
+            raise IndexError(at)
+        return self._rows(place, place + 1)[0]
+
+    def grouped(self, *columns: str) -> dict[tuple[Any, ...], Sequence[Row]]:
+        """As ``group``: large groups as tables of their own, many small ones as lists of rows."""
+        import numpy as np
+
+        parts = self._data if self._places is None else self._data.take(self._places)
+        keys = zip(*(parts.column(column).to_pylist() for column in columns), strict=True)
+        found: dict[tuple[Any, ...], list[int]] = {}
+        for place, key in enumerate(keys):
+            found.setdefault(key, []).append(place)
+        if len(found) * _SMALL_GROUP > len(self):
+            rows = list(self)
+            return {key: [rows[place] for place in places] for key, places in found.items()}
+        held = np.arange(len(self)) if self._places is None else self._places
+        return {key: Table(self._data, held[places]) for key, places in found.items()}
+
+    def _rows(self, begin: int, end: int) -> list[Row]:
+        if self._places is None:
+            rows: list[Row] = self._data.slice(begin, end - begin).to_pylist()
+        else:
+            rows = self._data.take(self._places[begin:end]).to_pylist()
+        return rows
+
+
+def open_table(name: str, path: Path) -> Table:
+    """A stored table; UsageError for a missing, broken or differently shaped file."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -100,8 +207,12 @@ def read_table(name: str, path: Path) -> list[Row]:
     absent = [column for column in COLUMNS[name] if column not in table.column_names]
     if absent:
         raise UsageError(f"{path}: column {absent[0]!r} is missing; expected the {name} table of a run")
-    rows: list[Row] = table.select(list(COLUMNS[name])).to_pylist()
-    return rows
+    return Table(table.select(list(COLUMNS[name])))
+
+
+def read_table(name: str, path: Path) -> list[Row]:
+    """All rows of a stored table, as ``open_table`` finds them."""
+    return list(open_table(name, path))
 
 
 class atomic_path:  # noqa: N801 - a context manager, used as a function
@@ -130,9 +241,11 @@ def write_text(path: Path, text: str) -> None:
         draft.write_text(text, encoding="utf-8")
 
 
-def group(rows: Iterable[Row], *columns: str) -> dict[tuple[Any, ...], list[Row]]:
+def group(rows: Iterable[Row], *columns: str) -> dict[tuple[Any, ...], Sequence[Row]]:
     """Rows by the values of some columns, groups in order of first appearance."""
+    if isinstance(rows, Table):
+        return rows.grouped(*columns)
     groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
         groups.setdefault(tuple(row[column] for column in columns), []).append(row)
-    return groups
+    return dict(groups)

@@ -55,7 +55,7 @@ def _suite(
     folder: Path,
     prompts: dict[str, Row],
     responses: Sequence[Row],
-    verdicts: dict[tuple[Any, ...], list[Row]],
+    verdicts: dict[tuple[Any, ...], Sequence[Row]],
     comparisons: Sequence[Comparison],
 ) -> list[Path]:
     models = _folders(row["system"] for row in responses)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from aligner_bench.correctors.best_of_n import pick_best
@@ -21,23 +21,46 @@ from aligner_bench.types import Answer, Completion, Pair, Request, Verdict
 
 Row = dict[str, Any]
 Place = tuple[Suite, Prompt]
+Store = Callable[[str, Sequence[Row]], None]
+"""Takes rows of the table of that name, as they come."""
+
+BLOCK = 8192
+"""Prompts that are carried through all stages together: what of a run is in memory at once."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """The tables of a run, as lists of plain rows."""
-
-    prompts: list[Row]
-    responses: list[Row]
-    verdicts: list[Row]
-    audits: list[Row]
-    inspectors: list[Row]
-    judges: list[Row]
+def execute(experiment: Experiment, plan: Plan, bench: Workbench, store: Store) -> None:
+    """Run everything, block by block; items through the ledger, rows to ``store``."""
+    judges = {name: make_judge(spec) for name, spec in experiment.judges.items()}
+    for places in _blocks(experiment, plan):
+        _run_block(experiment, plan, places, judges, bench, store)
+    store("audits", [row for name, judge in judges.items() for row in _audit(name, judge, bench)])
+    store("inspectors", [row for name in experiment.inspectors for row in _held_out(experiment, name, bench)])
+    store("judges", [_judge_row(name, judge, bench) for name, judge in judges.items()])
 
 
-def execute(experiment: Experiment, plan: Plan, bench: Workbench) -> Rows:
-    """Run everything; each item comes from the ledger or goes into it."""
+def _blocks(experiment: Experiment, plan: Plan) -> Iterator[list[Place]]:
+    """All prompts in blocks; in one where an answer depends on the others of its suite."""
     places = [(suite, prompt) for suite in plan.suites for prompt in suite.prompts]
+    size = len(places) if _reads_whole_suites(experiment.model_dump(include={"systems"})) else BLOCK
+    for begin in range(0, len(places), size):
+        yield places[begin : begin + size]
+
+
+def _reads_whole_suites(spec: Any) -> bool:
+    """Is there a squad in it whose order comes from many answers?"""
+    if isinstance(spec, dict):
+        return spec.get("order") in ("batch", "dataset") or any(map(_reads_whole_suites, spec.values()))
+    return isinstance(spec, (list, tuple)) and any(map(_reads_whole_suites, spec))
+
+
+def _run_block(
+    experiment: Experiment,
+    plan: Plan,
+    places: Sequence[Place],
+    judges: dict[str, Judge],
+    bench: Workbench,
+    store: Store,
+) -> None:
     upstream = _upstream_answers(experiment, plan, places, bench)
     answers = {
         name: _system_answers(experiment, plan, system, places, upstream, bench)
@@ -48,19 +71,12 @@ def execute(experiment: Experiment, plan: Plan, bench: Workbench) -> Rows:
         for name, system in experiment.systems.items()
         if isinstance(system, UpstreamSystem) and system.corrector is not None
     }
-    judges = {name: make_judge(spec) for name, spec in experiment.judges.items()}
-    return Rows(
-        prompts=[_prompt_row(suite, prompt) for suite, prompt in places],
-        responses=[
-            _response_row(experiment, name, place, answer, base[name][i].text if name in base else None)
-            for name, column in answers.items()
-            for i, (place, answer) in enumerate(zip(places, column, strict=True))
-        ],
-        verdicts=_verdicts(experiment, judges, places, answers, bench),
-        audits=[row for name, judge in judges.items() for row in _audit(name, judge, bench)],
-        inspectors=[row for name in experiment.inspectors for row in _held_out(experiment, name, bench)],
-        judges=[_judge_row(name, judge, bench) for name, judge in judges.items()],
-    )
+    store("prompts", [_prompt_row(suite, prompt) for suite, prompt in places])
+    for name, column in answers.items():
+        before = [done.text for done in base[name]] if name in base else [None] * len(places)
+        rows = zip(places, column, before, strict=True)
+        store("responses", [_response_row(experiment, name, *row) for row in rows])
+    store("verdicts", _verdicts(experiment, judges, places, answers, bench))
 
 
 def _judge_row(name: str, judge: Judge, bench: Workbench) -> Row:
