@@ -44,6 +44,8 @@ def _aligned(spec: AlignerSpec, items: Sequence[Item], services: Services) -> li
     answers = [item.answer for item in items]
     live = [i for i, answer in enumerate(answers) if answer.status != "error"]
     requests = [aligner_request(spec, items[i], answers[i].text) for i in live]
+    if not live:
+        return answers
     for i, completion in zip(live, services.complete(spec.model, requests), strict=True):
         answers[i] = rewritten(answers[i], completion, Step(0, spec.model, "correct", ""))
     return answers
