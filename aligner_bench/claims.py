@@ -128,6 +128,7 @@ _SOURCES = {
     "judges": ("audits and verdicts", {}),
     "inspectors": ("inspectors", {}),
     "ratings": ("ratings", {}),
+    "costs": ("responses, verdicts, audits and ratings", {}),
 }
 _MAKERS = {
     "rates": "win_rate(one preference a prompt, {0!r}, clusters=family)",
@@ -149,6 +150,10 @@ _MAKERS = {
     "histogram": "counts of scores in 20 bins",
     "avg_length": "mean characters of the candidate's answers",
     "avg_length_base": "mean characters of the baseline's answers",
+    "usd": "sum(cost)",
+    "usd_each": "sum(cost) / n",
+    "usd_per_repair": "(sum(cost) - the upstream's) / wrong made right",
+    "tokens_per_repair": "(sum(tokens) - the upstream's) / wrong made right",
     "failures": "count by status of the prompts without a verdict",
     "statuses": "count by status",
 }

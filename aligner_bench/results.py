@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from aligner_bench import phrases
+from aligner_bench.cost_rows import cost_rows
 from aligner_bench.judges.base import CUT
 from aligner_bench.length import Published, control_length
 from aligner_bench.preferences import Preference, combine, first_slot_wins
@@ -71,6 +72,7 @@ def compute(tables: Tables, facts: Facts) -> Results:
         trajectories=_trajectories(tables),
         refusals=_refusals(tables),
         copies=copies,
+        costs=cost_rows(tables),
         headline=phrases.headline(rows, systems, judges, facts.headline),
         warnings=[
             *phrases.warnings(rows, systems, judges, facts.scale),

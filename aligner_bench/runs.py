@@ -266,7 +266,17 @@ def merged(runs: Sequence[Run]) -> Results:
                     "numbers of different judges do not share a table"
                 )
     first = results[0]
-    tables = ("suites", "judges", "inspectors", "systems", "rows", "trajectories", "copies", "refusals", "costs")
+    tables = (
+        "suites",
+        "judges",
+        "inspectors",
+        "systems",
+        "rows",
+        "trajectories",
+        "copies",
+        "refusals",
+        "costs",
+    )
     joined = {
         name: [item for one in results for item in getattr(one, name)]
         for name in (*tables, "headline", "warnings")

@@ -5,44 +5,18 @@ Rates are fractions in [0, 1] (omega in [-1, 1]) unless a field's description sa
 
 from __future__ import annotations
 
-import math
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from aligner_bench.cost_rows import CostRow
+from aligner_bench.number import Number as Number
+from aligner_bench.number import Published
 
 SCHEMA_VERSION = 1
 
 
-class _Row(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class Number(_Row):
-    """A number with what is needed to believe it. None stands for "cannot be computed from these rows"."""
-
-    value: float | None
-    lower: float | None
-    upper: float | None
-    n: int = Field(description="observations the number rests on")
-    method: str = Field(description="how the interval was made")
-
-    @classmethod
-    def of(cls, estimate: Any) -> Number:
-        """From a ``stats.Estimate``; NaN and infinities become None, which JSON can hold."""
-
-        def finite(x: float) -> float | None:
-            return float(x) if math.isfinite(x) else None
-
-        return cls(
-            value=finite(estimate.value),
-            lower=finite(estimate.lower),
-            upper=finite(estimate.upper),
-            n=int(estimate.n),
-            method=estimate.method,
-        )
-
-
-class Tally(_Row):
+class Tally(Published):
     """What became of the prompts of one comparison: every prompt is in exactly one of the first four."""
 
     n_total: int = Field(description="prompts in the suite; the flat leaderboard calls this n_prompts")
@@ -69,7 +43,7 @@ class Slice(Tally):
     rates: dict[str, Number] = Field(description="definition -> rate")
 
 
-class LengthControl(_Row):
+class LengthControl(Published):
     """What is left of a win rate when the lengths of the answers are taken into account."""
 
     label: str = Field(description='the name to print: "LC (minimal)" on any suite but AlpacaEval\'s own')
@@ -106,7 +80,7 @@ class Comparison(Tally):
     length: LengthControl | None = Field(None, description="None: too few pairs, or all verdicts the same")
 
 
-class SystemRow(_Row):
+class SystemRow(Published):
     """One system on one suite: what it answered, what that cost, and what its corrector mended or broke."""
 
     suite: str
@@ -129,7 +103,7 @@ class SystemRow(_Row):
     n_cut: int = Field(description="answers of which something was cut to fit a context")
 
 
-class JudgePower(_Row):
+class JudgePower(Published):
     """What a judge is worth: contract 6."""
 
     judge: str
@@ -149,7 +123,7 @@ class JudgePower(_Row):
         return self.kind == "imported" and self.accuracy is None
 
 
-class InspectorQuality(_Row):
+class InspectorQuality(Published):
     """How well an inspector tells a better answer from a worse one, on pairs it was not trained on."""
 
     inspector: str
@@ -161,7 +135,7 @@ class InspectorQuality(_Row):
     n_length_matched: int
 
 
-class ScoreState(_Row):
+class ScoreState(Published):
     """The distribution of one inspector's scores at one moment of a corrector's work."""
 
     suite: str
@@ -173,7 +147,7 @@ class ScoreState(_Row):
     histogram: list[int] = Field(description="counts in 20 equal bins of [0, 1]")
 
 
-class Copies(_Row):
+class Copies(Published):
     """How many of a system's answers repeat those of the system it is compared with."""
 
     suite: str
@@ -184,7 +158,7 @@ class Copies(_Row):
     n: int
 
 
-class RefusalTransitions(_Row):
+class RefusalTransitions(Published):
     """Refusals before and after correction, by the rules of ``raters/refusal.py``.
 
     The last but one label is "compliant": rules cannot say whether such an answer does harm.
@@ -200,7 +174,7 @@ class RefusalTransitions(_Row):
     p_value: float = Field(description="exact McNemar test of full refusals begun against ended")
 
 
-class SuiteInfo(_Row):
+class SuiteInfo(Published):
     """Which prompts were used."""
 
     name: str
@@ -213,7 +187,7 @@ class SuiteInfo(_Row):
     relevant: list[str]
 
 
-class Results(_Row):
+class Results(Published):
     """Every published number of a run. No times in it: the same work gives the same bytes."""
 
     schema_version: int = SCHEMA_VERSION
@@ -231,6 +205,7 @@ class Results(_Row):
         default=[], description="only systems with another upstream than the reference"
     )
     refusals: list[RefusalTransitions] = Field(default=[], description="one for each corrected system")
+    costs: list[CostRow] = Field(default=[], description="systems by suite, judges, raters")
     headline: list[str] = Field(description="the result in words, most important first")
     warnings: list[str]
     definitions: dict[str, str] = Field(description="definition of each win rate -> words")

@@ -148,3 +148,44 @@ def test_listed_prices_have_a_date_and_a_source_and_speak_of_the_provider_only()
     assert price_of(ModelSpec(engine="openai", model="gpt-4o", base_url="http://localhost:8000/v1")) is None
     assert price_of(ModelSpec(engine="openai", model="made-up")) is None
     assert price_of(ModelSpec(engine="hf", model="smollm2")).price.input == 0
+
+
+def test_costs_of_systems_judges_and_repairs_in_every_view(counted, tmp_path, cli):
+    write, _ = counted
+    found = run(write(), tmp_path)
+    costs = {(row.what, row.name): row for row in found.results().costs}
+    base, new = costs["system", "base"], costs["system", "new"]
+    assert base.usd == pytest.approx(PROMPTS * COST)
+    assert (base.calls, base.prompt_tokens, base.completion_tokens) == (PROMPTS, 7 * PROMPTS, 3 * PROMPTS)
+    assert base.usd_each == pytest.approx(COST)
+    assert base.n_repaired is None
+    assert costs["judge", "facts"].price == "none"
+    assert new.n_repaired is not None
+    flat = json.loads(cli("leaderboard", found.path, "--format", "json").stdout)[0]
+    assert flat["cost"] == pytest.approx(2 * PROMPTS * COST)
+    assert flat["cost_base"] == pytest.approx(PROMPTS * COST)
+    assert flat["cost_judge"] == 0
+    table = cli("leaderboard", found.path).stdout
+    assert "US dollars" in table
+    assert f"${2 * PROMPTS * COST:.4f}" in table
+    html = (found.path / "report.html").read_text()
+    assert f"${PROMPTS * COST:.4f}" in html
+
+
+def test_a_repairs_cost_is_what_correction_added(tmp_path):
+    from aligner_bench.cost_rows import cost_rows
+
+    def row(system, kind, cost, before=None, right=None, was=None):
+        return {
+            "suite": "s", "system": system, "kind": kind, "upstream_model": "m", "upstream": before,
+            "correct": right, "upstream_correct": was, "calls": 1, "prompt_tokens": 10,
+            "completion_tokens": 5, "cost": cost,
+        }  # fmt: skip
+
+    answers = [row("base", "upstream", 1.0, right=False), row("base", "upstream", 1.0, right=True)]
+    answers += [row("new", "aligner", 4.0, "a", True, False), row("new", "aligner", 2.0, "b", True, True)]
+    tables = {"responses": answers, "verdicts": [], "audits": []}
+    new = cost_rows(tables)[1]
+    assert (new.n_repaired, new.usd_per_repair, new.tokens_per_repair) == (1, 4.0, 0.0)
+    unknown = cost_rows({**tables, "responses": [answers[0], answers[1] | {"cost": math.nan}]})[0]
+    assert (unknown.usd, unknown.price) == (None, "unknown")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from aligner_bench.schema import Comparison, Number, Results
 from aligner_bench.textsafe import terminal_safe
+from aligner_bench.views import costs
 
 if TYPE_CHECKING:
     from rich.console import JustifyMethod
@@ -41,7 +42,27 @@ def flat_rows(results: Results) -> list[dict[str, Any]]:
 
     ``n_total`` is AlpacaEval's: pairs with a verdict. ``n_prompts`` counts the failed and missing ones too.
     """
-    return [_flat(row) for row in results.rows]
+    return [_flat(row) | _flat_costs(row, results) for row in results.rows]
+
+
+def _flat_costs(row: Comparison, results: Results) -> dict[str, Any]:
+    """US dollars of both systems' answers on the suite, of the judge over the whole run, and of a repair."""
+    found = {(cost.what, cost.name, cost.suite): cost for cost in results.costs}
+    system, base, judge = (
+        found.get(key)
+        for key in (
+            ("system", row.system, row.suite),
+            ("system", row.baseline, row.suite),
+            ("judge", row.judge, ""),
+        )
+    )
+    return {
+        "cost": system.usd if system else None,
+        "cost_base": base.usd if base else None,
+        "cost_judge": judge.usd if judge else None,
+        "cost_per_repair": system.usd_per_repair if system else None,
+        "tokens_per_repair": system.tokens_per_repair if system else None,
+    }
 
 
 def _flat(row: Comparison) -> dict[str, Any]:
@@ -114,6 +135,9 @@ def as_markdown(results: Results) -> str:
     """The short table in Markdown, with the conclusions in words under it."""
     lines = [_markdown_line(_HEADS), _markdown_line(["---"] * len(_HEADS))]
     lines += [_markdown_line(row) for row in cells(results)]
+    if costs.is_priced(results):
+        lines += ["", _markdown_line(costs.HEADS), _markdown_line(["---"] * len(costs.HEADS))]
+        lines += [_markdown_line(row) for row in costs.lines(results)]
     return "\n".join([*lines, "", *(f"- {line}" for line in [*results.headline, *results.warnings])])
 
 
@@ -160,10 +184,25 @@ def print_table(results: Results) -> None:
         tables[row.suite, row.judge].add_row(*(Text(terminal_safe(c)) for c in line[2:]), style=style)
     for table in tables.values():
         console.print(table)
+    if costs.is_priced(results):
+        console.print(_cost_table(results))
     for sentence in results.headline:
         console.print(Text(f"• {terminal_safe(sentence)}"))
     for sentence in results.warnings:
         console.print(Text(f"! {terminal_safe(sentence)}", style="yellow"))
+
+
+def _cost_table(results: Results) -> Any:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, title="cost", title_justify="left", pad_edge=False)
+    for head in costs.HEADS:
+        table.add_column(head, justify="left" if head in ("", "suite") else "right", overflow="fold")
+    for line in costs.lines(results):
+        table.add_row(*(Text(terminal_safe(cell)) for cell in line))
+    return table
 
 
 FORMATS: dict[str, Callable[[Results], str]] = {

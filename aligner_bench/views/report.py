@@ -20,7 +20,7 @@ from markupsafe import Markup
 from aligner_bench.claims import claims, paths_by_identity
 from aligner_bench.claims import pack as pack_claims
 from aligner_bench.schema import Results
-from aligner_bench.views import charts, formats, layout
+from aligner_bench.views import charts, costs, formats, layout
 from aligner_bench.views.hostile import shown
 from aligner_bench.views.payload import pack
 
@@ -133,7 +133,7 @@ def _environment() -> Environment:
         percent=formats.percent, decimal=formats.decimal, interval=formats.interval, count=formats.count,
         p_value=formats.p_value, tally=formats.tally, with_interval=formats.with_interval,
     )  # fmt: skip
-    environment.globals.update(layout=layout, charts=charts, plural=formats.plural)
+    environment.globals.update(layout=layout, charts=charts, costs=costs, plural=formats.plural)
     return environment
 
 

@@ -1,0 +1,39 @@
+"""A published number with its interval: the smallest part of the published shape of results."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Published(BaseModel):
+    """The base of everything published: a field that is not in the schema is an error."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Number(Published):
+    """A number with what is needed to believe it. None stands for "cannot be computed from these rows"."""
+
+    value: float | None
+    lower: float | None
+    upper: float | None
+    n: int = Field(description="observations the number rests on")
+    method: str = Field(description="how the interval was made")
+
+    @classmethod
+    def of(cls, estimate: Any) -> Number:
+        """From a ``stats.Estimate``; NaN and infinities become None, which JSON can hold."""
+
+        def finite(x: float) -> float | None:
+            return float(x) if math.isfinite(x) else None
+
+        return cls(
+            value=finite(estimate.value),
+            lower=finite(estimate.lower),
+            upper=finite(estimate.upper),
+            n=int(estimate.n),
+            method=estimate.method,
+        )

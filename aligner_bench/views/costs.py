@@ -1,0 +1,73 @@
+"""Costs in words: what is free, what was paid, and what nobody knows. Nothing is computed here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from aligner_bench.cost_rows import CostRow
+from aligner_bench.costs import dollars
+from aligner_bench.schema import Results
+from aligner_bench.views.formats import NONE, count
+
+_FREE = "no price"
+
+
+def tables(results: Results) -> list[tuple[str, list[CostRow]]]:
+    """Title and rows of each table: systems by suite, judges, raters; those without calls at the end."""
+    found = [
+        (suite.name, [r for r in results.costs if r.what == "system" and r.suite == suite.name])
+        for suite in results.suites
+    ]
+    found += [(f"{what}s", [r for r in results.costs if r.what == what]) for what in ("judge", "rater")]
+    return [(title, rows) for title, rows in found if rows]
+
+
+def usd(row: CostRow) -> str:
+    """A row's cost: an amount, "no price" for own models, or that it is not known."""
+    return _FREE if row.price == "none" else dollars(row.usd)
+
+
+def repair(row: CostRow) -> str:
+    """What one repair took: dollars where there is a price, tokens in any case."""
+    if row.tokens_per_repair is None:
+        return NONE
+    tokens = f"{count(round(row.tokens_per_repair))} tokens"
+    return tokens if row.price == "none" else f"{dollars(row.usd_per_repair)}, {tokens}"
+
+
+def price_words(rows: Sequence[CostRow]) -> str:
+    """Which prices there are, in one sentence."""
+    kinds = {row.price for row in rows}
+    if "unknown" in kinds:
+        names = dict.fromkeys(row.name for row in rows if row.price == "unknown")
+        return (
+            f"No price is known for a model behind {', '.join(names)}: "
+            "give it one with prices: in the experiment file."
+        )
+    if "paid" in kinds:
+        return "US dollars are by the prices in the manifest, all input at the full price."
+    return "All models ran without a price for a token."
+
+
+def lines(results: Results) -> list[list[str]]:
+    """What, name, suite, calls, tokens, dollars and cost of a repair, for the terminal and Markdown."""
+    return [
+        [
+            row.what,
+            row.name,
+            row.suite or "all",
+            f"{row.calls:,}",
+            f"{row.prompt_tokens:,} + {row.completion_tokens:,}",
+            usd(row),
+            repair(row).replace("\u202f", ","),
+        ]
+        for row in results.costs
+    ]
+
+
+HEADS = ("", "", "suite", "calls", "tokens in + out", "US dollars", "one repair")
+
+
+def is_priced(results: Results) -> bool:
+    """Is there anything to say of money?"""
+    return any(row.price != "none" for row in results.costs)
