@@ -125,8 +125,8 @@ class Step:
 
     ``text`` is the answer after the step: for ``reject`` that is the answer from before it, and what was
     rejected is in ``offered``. A ``candidate`` only stands for choice; ``pick`` names the chosen one.
-    ``order`` and ``batch`` are a squad's order of members and the batch whose scores made it, ``threshold``
-    the bound below which the actor acts.
+    ``inspector`` is the one on whose score the actor acts if that is below ``threshold``; ``order`` and
+    ``batch`` are a squad's order of members and the batch whose scores made it.
     """
 
     step: int
@@ -136,6 +136,7 @@ class Step:
     scores: Mapping[str, float] = field(default_factory=dict)
     order: tuple[str, ...] = ()
     batch: str = ""
+    inspector: str = ""
     threshold: float | None = None
     offered: str | None = None
     offered_scores: Mapping[str, float] = field(default_factory=dict)
@@ -146,6 +147,7 @@ class Step:
         more = {
             "order": list(self.order),
             "batch": self.batch,
+            "inspector": self.inspector,
             "threshold": self.threshold,
             "offered": self.offered,
             "offered_scores": dict(self.offered_scores),

@@ -46,7 +46,7 @@ def _gated(spec: GatedSpec, items: Sequence[Item], services: Services) -> list[A
     _put(answers, acting, spec.corrector, items, services)
     scored(items, answers, acting, [spec.inspector], services)
     for i in set(live) - set(acting):
-        answers[i] = _passed(answers[i], f"gate {spec.inspector}", spec.threshold)
+        answers[i] = _passed(answers[i], f"gate {spec.inspector}", spec.inspector, spec.threshold)
     return answers
 
 
@@ -63,7 +63,7 @@ def _routed(spec: RoutedSpec, items: Sequence[Item], services: Services) -> list
             scored(items, answers, rows, inspectors, services)
         else:
             for i in rows:
-                answers[i] = _passed(answers[i], "no route", spec.threshold if inspectors else None)
+                answers[i] = _passed(answers[i], "no route")
     return answers
 
 
@@ -99,5 +99,6 @@ def _named(answer: Answer, since: int, branch: str) -> Answer:
     return replace(answer, trace=(*answer.trace[:since], *fresh))
 
 
-def _passed(answer: Answer, actor: str, threshold: float | None) -> Answer:
-    return noted(answer, Step(0, actor, "skip", answer.text, current(answer), threshold=threshold))
+def _passed(answer: Answer, actor: str, inspector: str = "", threshold: float | None = None) -> Answer:
+    step = Step(0, actor, "skip", answer.text, current(answer), inspector=inspector, threshold=threshold)
+    return noted(answer, step)

@@ -111,8 +111,17 @@ class _Squad:
             self.settle(turn, before[turn.row])
 
     def step(self, turn: _Turn, action: Action, answer: Answer, scores: Mapping[str, float]) -> Step:
-        threshold = self.spec.limit(turn.member)
-        return Step(0, turn.member, action, answer.text, scores, turn.order, turn.batch, threshold)
+        return Step(
+            0,
+            turn.member,
+            action,
+            answer.text,
+            scores,
+            turn.order,
+            turn.batch,
+            self.spec.members[turn.member].inspector,
+            self.spec.limit(turn.member),
+        )
 
     def rewrite(self, turns: Sequence[_Turn]) -> None:
         """Every acting member's aligner over its rows; members that share a model share its batches."""
