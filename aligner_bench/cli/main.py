@@ -147,10 +147,18 @@ def run_(
 
 @app.command()
 def leaderboard(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders.")],
+    runs: Annotated[list[Path] | None, typer.Argument(metavar="RUN...", help="Run folders.")] = None,
+    papers: Annotated[
+        str | None, typer.Option(help="A published table, such as ngweta2024/table3; 'list' names all.")
+    ] = None,
     format: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.table,
 ) -> None:
-    """The numbers of finished runs."""
+    """The numbers of finished runs, of a published table, or of a run next to the table that it repeats."""
+    if papers is not None or not runs:
+        from aligner_bench.cli.show_papers import show
+
+        show(papers, runs or [], format.value)
+        return
     from aligner_bench.runs import Run, merged
     from aligner_bench.views.leaderboard import FORMATS, print_table
 

@@ -133,15 +133,16 @@ def as_csv(results: Results) -> str:
 
 def as_markdown(results: Results) -> str:
     """The short table in Markdown, with the conclusions in words under it."""
-    lines = [_markdown_line(_HEADS), _markdown_line(["---"] * len(_HEADS))]
-    lines += [_markdown_line(row) for row in cells(results)]
+    lines = [markdown_line(_HEADS), markdown_line(["---"] * len(_HEADS))]
+    lines += [markdown_line(row) for row in cells(results)]
     if costs.is_priced(results):
-        lines += ["", _markdown_line(costs.HEADS), _markdown_line(["---"] * len(costs.HEADS))]
-        lines += [_markdown_line(row) for row in costs.lines(results)]
+        lines += ["", markdown_line(costs.HEADS), markdown_line(["---"] * len(costs.HEADS))]
+        lines += [markdown_line(row) for row in costs.lines(results)]
     return "\n".join([*lines, "", *(f"- {line}" for line in [*results.headline, *results.warnings])])
 
 
-def _markdown_line(row: Sequence[str]) -> str:
+def markdown_line(row: Sequence[str]) -> str:
+    """One row of a Markdown table."""
     return (
         "| " + " | ".join(terminal_safe(cell).replace("|", "\\|").replace("\n", " ") for cell in row) + " |"
     )
@@ -154,12 +155,13 @@ _LATEX = str.maketrans(
 
 def as_latex(results: Results) -> str:
     """The short table as a LaTeX tabular (booktabs)."""
-    lines = [r"\begin{tabular}{llllrrrrrl}", r"\toprule", _latex_line(_HEADS), r"\midrule"]
-    lines += [_latex_line(row) for row in cells(results)]
+    lines = [r"\begin{tabular}{llllrrrrrl}", r"\toprule", latex_line(_HEADS), r"\midrule"]
+    lines += [latex_line(row) for row in cells(results)]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"])
 
 
-def _latex_line(row: Sequence[str]) -> str:
+def latex_line(row: Sequence[str]) -> str:
+    """One row of a LaTeX tabular."""
     return " & ".join(cell.translate(_LATEX) for cell in row) + r" \\"
 
 

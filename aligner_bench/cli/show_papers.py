@@ -1,0 +1,28 @@
+"""Published tables on the terminal, alone or beside a run of the same experiment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import typer
+
+from aligner_bench.errors import UsageError
+
+
+def show(name: str | None, runs: Sequence[Path], format: str) -> None:
+    """A published table, or the names of all. UsageError where there is nothing to show."""
+    from aligner_bench.papers import load_table, paper_names
+    from aligner_bench.views import papers as views
+
+    if name is None:
+        raise UsageError("leaderboard: name a run folder, or a published table with --papers")
+    if name == "list":
+        for one in paper_names():
+            typer.echo(f"{one:28} {load_table(one).meta.title}")
+        return
+    table = load_table(name)
+    if format == "table":
+        views.print_paper(table)
+    else:
+        typer.echo(views.FORMATS[format](table))
