@@ -50,9 +50,7 @@ EXTRAS: dict[str, Extra] = {
     ),
     "vllm": Extra((("vllm", "vllm"),), "run with engine vllm"),
     "openvino": Extra((("openvino_genai", "openvino-genai"),), "run with engine openvino"),
-    "openai": Extra(
-        (("openai", "openai"), ("tenacity", "tenacity")), "run with engine openai, rubric judges"
-    ),
+    "openai": Extra((("openai", "openai"),), "run with engine openai, rubric judges"),
     "llm-blender": Extra((("llm_blender", "llm-blender"),), "the PairRM judge by its authors' package"),
     "serve": Extra(
         (("fastapi", "fastapi"), ("uvicorn", "uvicorn")), "`transformers serve`, under engine openai"

@@ -24,6 +24,7 @@ CREATE TABLE IF NOT EXISTS items (
   created REAL NOT NULL,
   writes INTEGER NOT NULL DEFAULT 1
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS notes (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
 _LOOKUP_CHUNK = 500
 
@@ -84,6 +85,21 @@ class Ledger:
                 "ON CONFLICT(key) DO UPDATE SET value = excluded.value, writes = writes + 1",
                 rows,
             )
+
+    def note(self, key: str) -> Any:
+        """What an engine has noted under a key, None where there is nothing."""
+        row = self._db.execute("SELECT value FROM notes WHERE key = ?", (key,)).fetchone()
+        return json.loads(row[0]) if row else None
+
+    def set_note(self, key: str, value: Any) -> None:
+        """Keep a note at once; None removes it."""
+        with self._db:
+            if value is None:
+                self._db.execute("DELETE FROM notes WHERE key = ?", (key,))
+            else:
+                self._db.execute(
+                    "INSERT OR REPLACE INTO notes(key, value) VALUES (?, ?)", (key, json.dumps(value))
+                )
 
     def stats(self) -> list[StageCount]:
         """Counts by stage."""

@@ -235,6 +235,7 @@ def _manifest(experiment: Experiment, facts: Facts, bench: Workbench, started: d
         "ledger": {"done": bench.done, "reused": bench.reused},
         "spent": bench.purse.summary(),
         "model_loads": bench.loads,
+        "engines": bench.engine_facts(),
         "versions": {"python": platform.python_version(), **_versions()},
         "hardware": hardware(),
     }

@@ -1,74 +1,69 @@
-"""Which failed calls are tried again, after how long, and what is said of those that fail for good."""
+"""How long to wait before a failed call is made again."""
 
 from __future__ import annotations
 
 import math
+import random
+import re
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from typing import Any, TypeVar
 
-from aligner_bench.textsafe import one_line
-
-ResultT = TypeVar("ResultT")
-_AGAIN = (408, 409, 425, 429)  # and every 5xx
 _LONGEST_WAIT = 120.0
-_LEAST_SECRET = 4
-_LONGEST_REASON = 300
+_LONGEST_BACKOFF = 20.0
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 
 
-async def call_with_retries(call: Callable[[], Awaitable[ResultT]], retries: int) -> ResultT:
-    """The call's result, after at most ``retries`` further tries of what may pass; else its last error.
+def backoff(tries: int) -> float:
+    """Seconds before the next try: random, up to a bound that doubles from half a second.
 
-    Between tries: as long as the server's Retry-After says (at most two minutes), else doubling from half a
-    second, with jitter so that calls which failed together do not return together.
+    Random over the whole range, so that calls which failed together do not return together.
     """
-    from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
-
-    backoff = wait_random_exponential(multiplier=0.5, max=20)
-
-    def wait(state: Any) -> float:
-        asked = retry_after(state.outcome.exception())
-        return float(backoff(state)) if asked is None else asked
-
-    retrying = AsyncRetrying(
-        stop=stop_after_attempt(retries + 1), wait=wait, retry=retry_if_exception(passing), reraise=True
-    )
-    return await retrying(call)
-
-
-def passing(error: BaseException) -> bool:
-    """May the same call succeed later? Timeouts, lost connections, too many requests, server errors."""
-    import openai
-
-    if isinstance(error, openai.APIConnectionError):
-        return True
-    return isinstance(error, openai.APIStatusError) and (
-        error.status_code in _AGAIN or error.status_code >= 500
-    )
+    return random.uniform(0, min(_LONGEST_BACKOFF, 0.5 * 2.0 ** min(tries - 1, 8)))
 
 
 def retry_after(error: BaseException | None) -> float | None:
-    """Seconds that the server asked to wait, from a number or an HTTP date; None if it did not say."""
-    said = getattr(getattr(error, "response", None), "headers", {}).get("retry-after")
+    """Seconds that the server asked to wait, at most two minutes; None if it did not say.
+
+    Read from ``retry-after-ms``, from ``retry-after`` (a number or an HTTP date), or else from the reset time
+    of that one of OpenAI's limits of which nothing remains.
+    """
+    headers = getattr(getattr(error, "response", None), "headers", {})
+    found = _milliseconds(headers)
+    if found is None:
+        found = _seconds_or_date(headers.get("retry-after"))
+    if found is None:
+        found = _exhausted(headers)
+    return None if found is None or math.isnan(found) else min(max(found, 0.0), _LONGEST_WAIT)
+
+
+def _milliseconds(headers: Mapping[str, str]) -> float | None:
+    try:
+        return float(headers.get("retry-after-ms", "")) / 1000
+    except ValueError:
+        return None
+
+
+def _seconds_or_date(said: str | None) -> float | None:
     if not said:
         return None
     try:
-        seconds = float(said)
+        return float(said)
     except ValueError:
         try:
             moment = parsedate_to_datetime(said)
         except ValueError:
             return None
-        seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - time.time()
-    return None if math.isnan(seconds) else min(max(seconds, 0.0), _LONGEST_WAIT)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - time.time()
 
 
-def scrubbed(error: BaseException, secrets: Sequence[str]) -> str:
-    """The error in one line, without any secret that a server or library may have put into it."""
-    text = f"{type(error).__name__}: {error}"
-    for secret in secrets:
-        if len(secret) >= _LEAST_SECRET:
-            text = text.replace(secret, "***")
-    return one_line(text)[:_LONGEST_REASON]
+def _exhausted(headers: Mapping[str, str]) -> float | None:
+    waits = [
+        sum(float(number) * _UNITS[unit] for number, unit in _DURATION.findall(reset))
+        for what in ("requests", "tokens")
+        if headers.get(f"x-ratelimit-remaining-{what}") == "0"
+        and (reset := headers.get(f"x-ratelimit-reset-{what}"))
+    ]
+    return max(waits, default=None)

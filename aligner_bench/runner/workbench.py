@@ -2,7 +2,7 @@
 
 Batches are cut from the *whole* list of items before the ledger is asked, and a batch is stored in one
 transaction. A resumed run therefore computes exactly the batches an undisturbed one would have, and gives
-the same bytes.
+the same bytes. Engines that stream have no batches: their results are stored as they come.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import groupby, islice
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 
 from aligner_bench.costs import Purse, price_of
-from aligner_bench.engines.base import Engine, ModelSpec, make_engine
+from aligner_bench.engines.base import Engine, Hooks, ModelSpec, StreamingEngine, make_engine
 from aligner_bench.errors import UsageError, nearest
 from aligner_bench.hashing import digest
 from aligner_bench.inspectors.base import InspectorSpec, inspector_identity
@@ -73,6 +73,8 @@ class _Stage(Generic[ItemT, ResultT]):
     tokens: Callable[[ResultT], int] = lambda _: 0
     at_most: Callable[[ItemT], float] = lambda _: 0.0  # US dollars that an item may cost
     cost: Callable[[ItemT, ResultT], float] = lambda _, __: 0.0  # and what it did cost
+    # Instead of batches, where the engine streams: all items at once, and results as they come.
+    flow: Callable[[Mapping[str, ItemT], Hooks], Iterator[Mapping[str, ResultT]]] | None = None
 
     def batches(self, items: Mapping[str, ItemT]) -> Iterator[list[str]]:
         """Keys of all items in batches that depend on the items alone."""
@@ -143,6 +145,7 @@ class Workbench:
             tokens=lambda completion: completion.completion_tokens,
             at_most=lambda request: self.purse.at_most(model, request),
             cost=lambda _, completion: self.purse.cost_of(model, completion),
+            flow=self._completions(model) if self._streams(model) else None,
         )
         found = self._through(stage, requests)
         return [replace(completion, cost=self.purse.cost_of(model, completion)) for completion in found]
@@ -166,6 +169,7 @@ class Workbench:
             # The probabilities come without a count of tokens, so what they cost is estimated.
             at_most=lambda request: self.purse.at_most(model, request, 1),
             cost=lambda request, _: self.purse.at_most(model, request, 1),
+            flow=self._choices(model, choices) if self._streams(model) else None,
         )
         return self._through(stage, requests)
 
@@ -212,15 +216,49 @@ class Workbench:
         self.reused[stage.name] = self.reused.get(stage.name, 0) + len(found)
         if len(found) < len(unique):
             self._progress.begin(stage.name, stage.model, len(unique), len(found))
-            for batch in stage.batches(unique):
-                missing = {key: unique[key] for key in batch if key not in found}
-                if missing:
-                    allowed = self._affordable(stage, missing)
-                    found |= self._compute(stage, allowed)
-                    if len(allowed) < len(missing):
-                        raise self.purse.stop()
+            if stage.flow is not None:
+                found |= self._flow(stage, {key: unique[key] for key in unique if key not in found})
+            else:
+                found |= self._in_batches(stage, unique, found)
             self._progress.end()
         return [found[key] for key in keys]
+
+    def _in_batches(
+        self, stage: _Stage[ItemT, ResultT], unique: Mapping[str, ItemT], known: Mapping[str, ResultT]
+    ) -> dict[str, ResultT]:
+        found: dict[str, ResultT] = {}
+        for batch in stage.batches(unique):
+            missing = {key: unique[key] for key in batch if key not in known}
+            if missing:
+                allowed = self._affordable(stage, missing)
+                found |= self._compute(stage, allowed)
+                if len(allowed) < len(missing):
+                    raise self.purse.stop()
+        return found
+
+    def _flow(self, stage: _Stage[ItemT, ResultT], missing: Mapping[str, ItemT]) -> dict[str, ResultT]:
+        """Everything missing through one stream, each bundle stored before the next is asked for."""
+        assert stage.flow is not None
+        found: dict[str, ResultT] = {}
+        hooks = Hooks(
+            may_start=lambda key: self.purse.reserve(stage.at_most(missing[key])),
+            finished=lambda key, done: self.purse.settle(
+                stage.at_most(missing[key]), self.purse.cost_of(stage.model, done)
+            ),
+            notes=self._ledger,
+        )
+        for bundle in stage.flow(missing, hooks):
+            self._store(stage, bundle)
+            found |= bundle
+        if len(found) < len(missing):
+            raise self.purse.stop()
+        return found
+
+    def _store(self, stage: _Stage[ItemT, ResultT], fresh: Mapping[str, ResultT]) -> None:
+        kept = {key: stage.encode(result) for key, result in fresh.items() if stage.keep(result)}
+        self._ledger.put(stage.name, kept)
+        self.done[stage.name] = self.done.get(stage.name, 0) + len(fresh)
+        self._progress.advance(len(fresh), sum(stage.tokens(result) for result in fresh.values()))
 
     def _affordable(self, stage: _Stage[ItemT, ResultT], batch: Mapping[str, ItemT]) -> dict[str, ItemT]:
         """The items of a batch that may start, what they can cost set aside; all of them without a limit."""
@@ -237,11 +275,29 @@ class Workbench:
         fresh = dict(zip(batch, stage.run(list(batch.values())), strict=True))
         for key, result in fresh.items():
             self.purse.settle(stage.at_most(batch[key]), stage.cost(batch[key], result))
-        kept = {key: stage.encode(result) for key, result in fresh.items() if stage.keep(result)}
-        self._ledger.put(stage.name, kept)
-        self.done[stage.name] = self.done.get(stage.name, 0) + len(fresh)
-        self._progress.advance(len(fresh), sum(stage.tokens(result) for result in fresh.values()))
+        self._store(stage, fresh)
         return fresh
+
+    def engine_facts(self) -> dict[str, dict[str, Any]]:
+        """What the engines that were used have to say of their work, by model."""
+        used = [name for name in self.loads if name in self._models]
+        facts: dict[str, dict[str, Any]] = {n: getattr(self._engine(n), "facts", dict)() for n in used}
+        return {name: said for name, said in facts.items() if said}
+
+    def _streams(self, model: str) -> bool:
+        return isinstance(make_engine(self._model(model)), StreamingEngine)
+
+    def _completions(
+        self, model: str
+    ) -> Callable[[Mapping[str, Request], Hooks], Iterator[Mapping[str, Completion]]]:
+        return lambda items, hooks: cast(StreamingEngine, self._engine(model)).stream(items, hooks)
+
+    def _choices(
+        self, model: str, choices: Sequence[str]
+    ) -> Callable[[Mapping[str, Request], Hooks], Iterator[Mapping[str, dict[str, float]]]]:
+        return lambda items, hooks: cast(StreamingEngine, self._engine(model)).stream_choices(
+            items, choices, hooks
+        )
 
     def _model(self, name: str) -> ModelSpec:
         if name not in self._models:

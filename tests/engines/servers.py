@@ -18,20 +18,27 @@ def serving(answer):
         def do_POST(self):
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             status, headers, data = answer(self.path, body, self.headers)
+            drip = float(headers.pop("drip", 0))
             try:
                 self.send_response(status)
                 for name, value in {"Content-Length": len(data), **headers}.items():
                     self.send_header(name, str(value))
                 self.end_headers()
-                self.wfile.write(data)
+                for byte in data if drip else ():
+                    self.wfile.write(bytes([byte]))
+                    time.sleep(drip)
+                self.wfile.write(b"" if drip else data)
             except (BrokenPipeError, ConnectionResetError):
                 pass  # the client has given up, as some tests want it to
 
         def log_message(self, *args):
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+        request_queue_size = 128  # else a burst of connections waits for TCP to try again
+
+    server = Server(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
@@ -92,7 +99,7 @@ class SmolServer:
     def _probabilities(self, request, chat, body):
         import torch
 
-        ids = self._engine._tokens(request, "")
+        ids, _ = self._engine._prompts.encode(request, 1)
         with torch.inference_mode():
             logits = self._engine._model(torch.tensor([ids])).logits[0, -1]
         best = torch.log_softmax(logits.double(), -1).topk(body["top_logprobs"] if chat else body["logprobs"])
@@ -143,6 +150,13 @@ class Misbehaving:
             return as_json({"error": {"message": "no such model"}}, 404)
         if text == "slow":
             time.sleep(6)
+        if text == "drip":  # every piece comes in time, the whole never does
+            return as_json(chat_reply("d r i p"), drip=0.1)
+        if text == "much too long":
+            said = {"code": "context_length_exceeded", "message": "at most 4096 tokens"}
+            return as_json({"error": said}, 400)
+        if text == "declined":
+            return as_json(chat_reply(None, message={"role": "assistant", "content": None, "refusal": "No."}))
         if text == "page":
             return 200, {"Content-Type": "text/html"}, b"<html><script>alert(1)</script> Please log in</html>"
         if text == "cut json":

@@ -20,16 +20,19 @@ pytestmark = pytest.mark.skipif(find_spec("openai") is None, reason="the package
 FAULTS = {  # prompt -> (status, what the row says, calls with retries: 2)
     "fine": ("ok", None, 1),
     "busy twice": ("ok", None, 3),
-    "busy for ever": ("error", "429", 3),
-    "broken": ("error", "500", 3),
-    "refused": ("error", "no such model", 1),
-    "slow": ("error", "Timeout", 3),
-    "page": ("error", "not JSON", 1),
-    "cut json": ("error", "", 1),
-    "wrong json": ("error", "", 1),
-    "no choices": ("error", "no choices", 1),
+    "busy for ever": ("error", "rate_limit: ", 3),
+    "broken": ("error", "server: ", 3),
+    "refused": ("error", "not_found: ", 1),
+    "slow": ("error", "timeout: no whole reply", 3),
+    "drip": ("error", "timeout: no whole reply", 3),
+    "page": ("error", "not_json: ", 3),
+    "cut json": ("error", "not_json: ", 3),
+    "wrong json": ("error", "wrong_shape: ", 3),
+    "no choices": ("error", "no_choices: ", 3),
+    "much too long": ("error", "too_long: ", 1),
     "null message": ("empty", None, 1),
-    "filtered": ("error", "content filter", 1),
+    "declined": ("ok", None, 1),
+    "filtered": ("error", "filtered: ", 1),
     "long": ("truncated", None, 1),
 }
 
@@ -62,7 +65,7 @@ def write_faults(home, url):
     )
     (home / "exp.yaml").write_text(
         "name: faults\nsuites: [suite.yaml]\n"
-        f"models:\n  api: {{engine: openai, model: m, base_url: '{url}', timeout: 2, retries: 2,"
+        f"models:\n  api: {{engine: openai, model: m, base_url: '{url}', timeout: 3, retries: 2,"
         " api_key_env: MY_KEY}\n"
         "systems:\n  base: {upstream: api}\n  same: {upstream: api, corrector: {kind: identity}}\n"
         "judges: {facts: {kind: reference}}\ncomparisons: [{candidate: same, baselines: [base]}]\n"
@@ -80,13 +83,20 @@ def test_every_fault_is_a_counted_row_and_no_secret_is_kept(bad, tmp_path, cli):
     rows = dict(zip(FAULTS, run.rows("responses"), strict=False))
     for text, (status, says, calls) in FAULTS.items():
         assert rows[text]["status"] == status, rows[text]
-        assert (says or "") in (rows[text]["error"] or ""), rows[text]
+        assert (rows[text]["error"] or "").startswith(says or ""), rows[text]
         assert (rows[text]["error"] is not None) == (status == "error")
         assert server.calls[text] == calls, text
     system = next(row for row in run.results().systems if row.system == "base")
-    assert system.statuses == {"empty": 1, "error": 9, "ok": 2, "truncated": 1}
+    assert system.statuses == {"empty": 1, "error": 11, "ok": 3, "truncated": 1}
+    assert rows["declined"]["finish_reason"] == "refusal"
     [row] = run.results().rows
-    assert (row.n_total, row.failures) == (13, {"missing": 9})
+    assert (row.n_total, row.failures) == (16, {"missing": 11})
+    facts = run.manifest["engines"]["api"]
+    assert facts["calls"] == len(FAULTS)
+    assert facts["tries"] == sum(server.calls.values()) == facts["calls"] + sum(facts["retries"].values())
+    failed = [row["error"].partition(":")[0] for row in rows.values() if row["error"]]
+    assert facts["failures"] == {kind: failed.count(kind) for kind in failed}
+    assert facts["refusals"] == 1
     kept = [file.read_bytes() for file in [*(tmp_path / "out").iterdir(), tmp_path / "l.sqlite"]]
     for secret in (key, "pass-word-7", "someone", "c29tZW9uZTpwYXNzLXdvcmQtNw"):
         assert not any(secret.encode() in data for data in kept), secret
@@ -110,7 +120,7 @@ def test_a_server_that_is_not_there(tmp_path):
         gone = url
     [done] = engine(gone, retries=0).complete([Request("x")])
     assert done.status == "error"
-    assert "Connection" in done.error
+    assert done.error.startswith("connection: ")
 
 
 def test_calls_are_made_at_once_and_no_more_than_allowed(bad):
@@ -270,6 +280,6 @@ def test_a_judge_without_probabilities_gives_errors_that_a_rerun_tries_again(bad
     [row] = aligner_bench.run(experiment, tmp_path / "out", ledger=tmp_path / "l.sqlite").results().rows
     assert (row.n, row.n_failed, row.failures) == (0, 2, {"error": 2})
     calls = len(server.bodies)
-    assert calls == 4
+    assert calls == 4 * 3  # such replies are asked for again, twice
     aligner_bench.run(experiment, tmp_path / "out", ledger=tmp_path / "l.sqlite")
     assert len(server.bodies) == 2 * calls

@@ -1,0 +1,187 @@
+"""OpenAI's protocol: what a request becomes on the wire, and what a reply means."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aligner_bench.engines.faults import Fault, ReplyError
+from aligner_bench.hashing import digest
+from aligner_bench.types import Completion, Decoding, FinishReason, Request
+
+Body = dict[str, Any]
+_TOP_LOGPROBS = {True: 20, False: 5}  # the most that chat and plain completions may be asked for
+_CHARS_PER_TOKEN = 4  # a rule of thumb; limits by the minute are corrected with the server's own count
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One item, ready to be sent: where to, what, and what its answer must have."""
+
+    path: str
+    body: Body
+    request: Request
+    logprobs: bool
+
+    @property
+    def tokens(self) -> float:
+        """Tokens that it may take, estimated."""
+        limit = self.body.get("max_completion_tokens") or self.body.get("max_tokens") or 0
+        turns = sum(len(content) for _, content in self.request.history)
+        text = len(self.request.prefix) + len(self.request.answer) + len(self.request.suffix)
+        return float((turns + text) / _CHARS_PER_TOKEN + limit)
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How a model is asked: its name, as a chat or not, and the server's name for the token limit."""
+
+    model: str
+    chat: bool
+    limit: str  # OpenAI's newer models refuse max_tokens, which most other servers still want
+
+    def call(self, request: Request) -> Call:
+        """The call that completes a request. UsageError-free: what the server dislikes, it says itself."""
+        return self._call(request, {**_sampling(request.decoding, request)}, request.top_logprobs)
+
+    def choice_call(self, request: Request) -> Call:
+        """The call for the probabilities of the first token.
+
+        Temperature 1: some servers apply it before they report probabilities.
+        """
+        first = Request(
+            request.prefix,
+            request.answer,
+            request.suffix,
+            request.history,
+            request.chat,
+            Decoding(max_new_tokens=1, temperature=1.0),
+            extra=request.extra,
+        )
+        return self._call(first, {"temperature": 1.0}, _TOP_LOGPROBS[self._is_chat(request)])
+
+    def _is_chat(self, request: Request) -> bool:
+        return request.chat and self.chat
+
+    def _call(self, request: Request, options: Body, top: int) -> Call:
+        text = request.prefix + request.answer + request.suffix
+        tokens = request.decoding.max_new_tokens
+        extra = json.loads(request.extra) if request.extra else {}
+        if not self._is_chat(request):
+            asked: Body = {"logprobs": top} if top else {}
+            body = {"model": self.model, "prompt": text, **options, "max_tokens": tokens, **asked, **extra}
+            return Call("/completions", body, request, top > 0)
+        turns = [{"role": role, "content": content} for role, content in request.history]
+        messages = [*turns, {"role": "user", "content": text}]
+        asked = {"logprobs": True, "top_logprobs": top} if top else {}
+        body = {"model": self.model, "messages": messages, **options, self.limit: tokens, **asked, **extra}
+        return Call("/chat/completions", body, request, top > 0)
+
+
+def _sampling(decoding: Decoding, request: Request) -> Body:
+    options: Body = {"temperature": decoding.temperature}
+    if decoding.stop:
+        options["stop"] = list(decoding.stop)
+    if decoding.temperature > 0:
+        options["top_p"] = decoding.top_p
+        options["seed"] = int(digest([request.seed, request.sample])[:7], 16)
+        if decoding.top_k:
+            options["top_k"] = decoding.top_k
+    return options
+
+
+def parsed(text: str) -> Any:
+    """A reply's JSON. ReplyError for anything else, HTML for one."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        said = "not JSON; is base_url the address of an OpenAI-compatible server?"
+        raise ReplyError(Fault.NOT_JSON, said) from None
+
+
+def completion(reply: Any, call: Call, seconds: float) -> Completion:
+    """What a reply says. ReplyError where it is no completion, or lacks the log-probabilities asked for."""
+    if not isinstance(reply, dict) or "choices" not in reply:
+        raise ReplyError(Fault.WRONG_SHAPE, "JSON, but no completion")
+    if not reply["choices"]:
+        raise ReplyError(Fault.NO_CHOICES, "the reply holds no choices")
+    try:
+        return _completion(reply["choices"][0], reply.get("usage") or {}, call, seconds)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+        raise ReplyError(Fault.WRONG_SHAPE, "JSON, but no completion that can be read") from None
+
+
+def _completion(choice: Body, usage: Body, call: Call, seconds: float) -> Completion:
+    text, refused = _text(choice)
+    finish = str(choice.get("finish_reason") or "stop")
+    reason: FinishReason = "refusal" if refused else "length" if finish == "length" else "stop"
+    error = None
+    if finish == "content_filter":
+        reason, error = "error", f"{Fault.FILTERED}: the server's content filter ended the answer"
+    ends = [text.index(stop) for stop in call.request.decoding.stop if stop in text]
+    if (ends or isinstance(choice.get("stop_reason"), str)) and reason in ("stop", "length"):
+        reason = "stop_string"
+    logprobs = _logprobs(choice.get("logprobs") or {}) if call.logprobs else ()
+    if call.logprobs and not logprobs and reason not in ("refusal", "error"):
+        raise ReplyError(Fault.NO_LOGPROBS, "the reply holds no log-probabilities")
+    return Completion(
+        text=text[: min(ends)].strip() if ends else text.strip(),
+        finish_reason=reason,
+        prompt_tokens=int(usage.get("prompt_tokens") or 0),
+        completion_tokens=int(usage.get("completion_tokens") or 0),
+        seconds=seconds,
+        error=error,
+        logprobs=logprobs,
+    )
+
+
+def _text(choice: Body) -> tuple[str, bool]:
+    """What was said, and whether it is a refusal. A tool's or function's arguments count as the text."""
+    if "text" in choice:
+        return str(choice["text"] or ""), False
+    message: Body = choice["message"]
+    called = message.get("function_call") or next(
+        (tool["function"] for tool in message.get("tool_calls") or [] if tool.get("function")), None
+    )
+    if called:
+        return str(called["arguments"]), False
+    content = message.get("content")
+    if isinstance(content, list):  # some servers answer in parts
+        content = "".join(str(part.get("text") or "") for part in content)
+    if not content and message.get("refusal"):
+        return str(message["refusal"]), True
+    if content is not None and not isinstance(content, str):
+        raise TypeError(content)
+    return content or "", False
+
+
+def _logprobs(found: Body) -> tuple[dict[str, float], ...]:
+    """One mapping a token, best first. Chat and plain completions have forms of their own."""
+    if found.get("content"):
+        tops = [
+            {top["token"]: float(top["logprob"]) for top in token.get("top_logprobs") or [token]}
+            for token in found["content"]
+        ]
+    else:
+        tops = [{k: float(v) for k, v in (top or {}).items()} for top in found.get("top_logprobs") or []]
+    ordered = tuple(dict(sorted(top.items(), key=lambda pair: -pair[1])) for top in tops)
+    return ordered if any(ordered) else ()
+
+
+def shares(done: Completion, choices: Sequence[str]) -> dict[str, float]:
+    """Probability of each choice as the first token; an empty mapping where the call failed.
+
+    Tokens count for the one choice that begins with them; " m" counts as "m".
+    """
+    first: Mapping[str, float] = done.logprobs[0] if done.logprobs else {}
+    if not first:
+        return {}
+    found = dict.fromkeys(choices, 0.0)
+    for token, logprob in first.items():
+        meant = [choice for choice in choices if token.strip() and choice.startswith(token.strip())]
+        if len(meant) == 1:
+            found[meant[0]] += math.exp(min(logprob, 0.0))
+    return found

@@ -1,0 +1,90 @@
+"""Many calls in flight at once, whose results are given out as they come, in a plain iterator."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from queue import Empty, SimpleQueue
+from typing import Any, TypeVar
+
+ResultT = TypeVar("ResultT")
+Work = Callable[[str], Awaitable[ResultT | None]]
+_PAUSE = 0.004  # seconds in which further results may join a bundle: fewer, larger transactions
+
+
+class Loop:
+    """An event loop in a thread of its own, so that an engine also works where a loop already runs."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, daemon=True, name="calls").start()
+
+    def start(self, work: Coroutine[Any, Any, None]) -> Any:
+        """Begin some work; a future that can be cancelled."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def call(self, function: Callable[[], ResultT]) -> ResultT:
+        """The result of a function that must run inside the loop."""
+
+        async def inside() -> ResultT:
+            return function()
+
+        return asyncio.run_coroutine_threadsafe(inside(), self._loop).result()
+
+
+def bundles(
+    loop: Loop, keys: Mapping[str, Any], at_once: int, work: Work[ResultT]
+) -> Iterator[dict[str, ResultT]]:
+    """``work(key)`` for every key, ``at_once`` at a time, in bundles of what is finished.
+
+    The bundles come while further work goes on; whoever stores one before asking for the next has at most a
+    few milliseconds' results unstored. None is left out. What ``work`` raises ends the stream, after all
+    that was finished before it. A stream that is not read to its end is cancelled.
+    """
+    done: SimpleQueue[tuple[str, ResultT] | BaseException | None] = SimpleQueue()
+    waiting = iter(list(keys))
+
+    async def worker() -> None:
+        for key in waiting:
+            result = await work(key)
+            if result is not None:
+                done.put((key, result))
+
+    async def everything() -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(at_once, len(keys))):
+                    group.create_task(worker())
+        except BaseExceptionGroup as errors:
+            done.put(errors.exceptions[0])
+        else:
+            done.put(None)
+
+    running = loop.start(everything())
+    try:
+        yield from _until_the_end(done)
+    finally:
+        running.cancel()
+
+
+def _until_the_end(
+    done: SimpleQueue[tuple[str, ResultT] | BaseException | None],
+) -> Iterator[dict[str, ResultT]]:
+    pause = threading.Event()
+    while True:
+        bundle: dict[str, ResultT] = {}
+        last = done.get()
+        pause.wait(_PAUSE)
+        try:
+            while isinstance(last, tuple):
+                bundle[last[0]] = last[1]
+                last = done.get_nowait()
+        except Empty:
+            yield bundle
+            continue
+        if bundle:
+            yield bundle
+        if last is not None:
+            raise last
+        return
