@@ -189,3 +189,46 @@ def test_a_repairs_cost_is_what_correction_added(tmp_path):
     assert (new.n_repaired, new.usd_per_repair, new.tokens_per_repair) == (1, 4.0, 0.0)
     unknown = cost_rows({**tables, "responses": [answers[0], answers[1] | {"cost": math.nan}]})[0]
     assert (unknown.usd, unknown.price) == (None, "unknown")
+
+
+def test_a_plan_says_calls_tokens_and_price_and_a_run_stays_below(counted, tmp_path, cli):
+    from aligner_bench.runner.plan_report import PlanReport
+
+    write, server = counted
+    path = write("max_cost: 7\n")
+    told = cli("plan", path, "--format", "json")
+    assert told.returncode == 0, told.stderr
+    report = PlanReport.model_validate_json(told.stdout)
+    upstream, corrector, judge = report.stages
+    assert (upstream.takes.calls, upstream.takes.completion_tokens) == (PROMPTS, 3 * PROMPTS)
+    assert upstream.takes.prompt_tokens == sum(-(-len(f"Question {i}?") // 4) + 8 for i in range(PROMPTS))
+    assert upstream.takes.usd == pytest.approx((upstream.takes.prompt_tokens * IN + 3 * PROMPTS * OUT) / 1e6)
+    assert (corrector.takes.calls, judge.takes.calls) == (PROMPTS, 0)
+    assert report.total.usd == pytest.approx(upstream.takes.usd + corrector.takes.usd)
+    assert report.suites[0].detectable > 0
+    assert server.calls == 0
+    found = run(path, tmp_path)
+    assert found.manifest["spent"]["usd"] <= report.total.usd
+    text = cli("plan", path).stdout
+    assert "$7.00; the run stops before it is passed" in text
+    assert f"price: ${report.total.usd:.4f}" in text
+    unknown = PlanReport.model_validate_json(cli("plan", write(prices=""), "--format", "json").stdout)
+    assert (unknown.total.usd, unknown.unpriced) == (None, ["paid"])
+    assert "no price known: paid" in cli("plan", tmp_path / "exp.yaml").stdout
+
+
+def test_a_plan_knows_what_a_judge_will_ask(counted):
+    from aligner_bench.runner.plan import make_plan
+
+    write, _ = counted
+    extra = "  - {candidate: new, baselines: [base], judges: [taste]}\n"
+    path = write()
+    path.write_text(
+        path.read_text()
+        .replace("{facts: {kind: reference}}", "{taste: {kind: logprob, model: paid, audit_pairs: 6}}")
+        .replace("comparisons: [{candidate: new, baselines: [base]}]\n", f"comparisons:\n{extra}")
+    )
+    stage = make_plan(Experiment.load(path)).stages[-1]
+    assert stage.expected.calls == 2 * (PROMPTS + 6)  # both orders, the audit included
+    assert stage.expected.completion_tokens == stage.expected.calls
+    assert stage.expected.usd > 0

@@ -64,6 +64,13 @@ class Scale(StrEnum):
     smoke = "smoke"
 
 
+class PlanFormat(StrEnum):
+    """text for people, json for programs."""
+
+    text = "text"
+    json = "json"
+
+
 class Format(StrEnum):
     """How to print a leaderboard."""
 
@@ -103,13 +110,23 @@ def demo(
 
 @app.command()
 def plan(
-    experiment: ExperimentArg, limit: Limit = None, scale: Scale = Scale.full, data_dir: DataDir = None
+    experiment: ExperimentArg,
+    limit: Limit = None,
+    scale: Scale = Scale.full,
+    data_dir: DataDir = None,
+    format: Annotated[PlanFormat, typer.Option("--format", help="How to print it.")] = PlanFormat.text,
 ) -> None:
-    """Items, schedule and detectable effect; runs nothing."""
+    """Items, schedule, tokens, price and detectable effect; runs nothing."""
     from aligner_bench.cli.show_plan import show
     from aligner_bench.runner.plan import make_plan
+    from aligner_bench.runner.plan_report import plan_report
 
-    show(make_plan(_load(experiment, limit, scale), data_dir))
+    wanted = _load(experiment, limit, scale)
+    report = plan_report(wanted, make_plan(wanted, data_dir))
+    if format is PlanFormat.json:
+        typer.echo(report.model_dump_json(indent=1))
+    else:
+        show(report)
 
 
 @app.command("run")

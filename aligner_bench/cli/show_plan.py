@@ -4,26 +4,72 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from aligner_bench.costs import dollars
+
 if TYPE_CHECKING:
-    from aligner_bench.runner.plan import Plan
+    from rich.table import Table
+
+    from aligner_bench.runner.plan_report import PlanReport, Taken
+
+_FREE = "–"
 
 
-def show(plan: Plan) -> None:
-    """Suites with the effect they can find, and the schedule in the order in which it runs."""
+def show(plan: PlanReport) -> None:
+    """Suites with the effect they can find, the schedule as it runs, and what it may cost."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     console = Console()
     suites = Table(box=box.SIMPLE_HEAD, title="suites", title_justify="left")
     for head in ("suite", "prompts", "detectable difference from 50 % (80 % power, sd 0.5)"):
         suites.add_column(head)
     for suite in plan.suites:
-        suites.add_row(suite.name, f"{len(suite):,}", f"{100 * plan.detectable[suite.name]:.1f} points")
-    stages = Table(box=box.SIMPLE_HEAD, title="schedule", title_justify="left")
-    for head in ("", "stage", "model or judge", "items", "for"):
-        stages.add_column(head)
+        suites.add_row(suite.suite, f"{suite.n:,}", f"{100 * suite.detectable:.1f} points")
+    console.print(suites, _schedule(plan))
+    for line in money(plan):
+        console.print(Text(line))
+
+
+def _schedule(plan: PlanReport) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, title="schedule", title_justify="left", show_footer=True)
+    total = _amounts(plan.total)
+    heads = ("", "stage", "model or judge", "items", "for", "calls", "tokens in", "tokens out", "price")
+    feet = ("", "", "", "", "at most", *total)
+    for head, foot in zip(heads, feet, strict=True):
+        right = head in ("items", "calls", "tokens in", "tokens out", "price")
+        table.add_column(head, footer=foot, justify="right" if right else "left")
     for i, stage in enumerate(plan.stages, 1):
         items = f"{'at most ' if stage.at_most else ''}{stage.items:,}"
-        stages.add_row(str(i), stage.stage, stage.name, items, stage.what)
-    console.print(suites, stages)
+        table.add_row(str(i), stage.stage, stage.name, items, stage.what, *_amounts(stage.takes))
+    return table
+
+
+def _amounts(taken: Taken) -> tuple[str, str, str, str]:
+    if not taken.calls:
+        return (_FREE,) * 4
+    price = _FREE if taken.usd == 0 else dollars(taken.usd)
+    return f"{taken.calls:,}", f"{taken.prompt_tokens:,}", f"{taken.completion_tokens:,}", price
+
+
+def money(plan: PlanReport) -> list[str]:
+    """The price in words, its rule, and what is not known."""
+    if not plan.prices and not plan.unpriced:
+        return ["No model has a price for a token: nothing to pay."]
+    lines = [f"price: {dollars(plan.total.usd)} ({plan.rule})"]
+    if plan.unpriced:
+        lines.append(
+            f"no price known: {', '.join(plan.unpriced)}; say it with prices: in the experiment file, in US "
+            "dollars for a million tokens"
+        )
+    for name, known in plan.prices.items():
+        price = known.price
+        when = f", {known.as_of}" if known.as_of else ""
+        lines.append(f"{name}: ${price.input:g} in, ${price.output:g} out a million ({known.source}{when})")
+    if plan.max_cost is not None:
+        lines.append(f"max_cost: {dollars(plan.max_cost)}; the run stops before it is passed")
+    return lines

@@ -7,12 +7,13 @@ our own, shorter words. The preference is P(letter of the candidate) / (P(m) + P
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from aligner_bench.hashing import sha256_text
 from aligner_bench.judges.base import identical_tie
 from aligner_bench.judges.specs import LogprobSpec
-from aligner_bench.types import Pair, Request, Services, Verdict
+from aligner_bench.types import Decoding, Pair, Request, Services, Verdict
 
 _LETTERS = ("m", "M")
 _DIGITS = 6
@@ -60,6 +61,12 @@ class LogprobJudge:
             else _both(*next(judged), cut=len(pair.candidate) > _MAX_CHARS or len(pair.baseline) > _MAX_CHARS)
             for pair in pairs
         ]
+
+    def would_ask(self, pair: Pair) -> list[tuple[str, Request]]:
+        """Both orders, one token each."""
+        orders = ((pair.candidate, pair.baseline), (pair.baseline, pair.candidate))
+        one = Decoding(max_new_tokens=1)
+        return [(self._model, replace(self._request(pair, *texts), decoding=one)) for texts in orders]
 
     @staticmethod
     def _request(pair: Pair, first: str, second: str) -> Request:

@@ -12,9 +12,9 @@ from aligner_bench.correctors.correct import Item, correct
 from aligner_bench.experiment import BestOfNSystem, Experiment, System, UpstreamSystem
 from aligner_bench.hashing import digest
 from aligner_bench.inspectors.base import PACKAGED, packaged_pairs
-from aligner_bench.judges.base import Judge, make_judge
+from aligner_bench.judges.base import Judge, make_judges
 from aligner_bench.judges.match import matches
-from aligner_bench.runner.plan import Plan, judges_suite, samples_of
+from aligner_bench.runner.plan import Plan, audit_pairs, judges_suite, samples_of
 from aligner_bench.runner.workbench import Workbench
 from aligner_bench.suites import Prompt, Suite
 from aligner_bench.types import Answer, Completion, Pair, Request, Verdict
@@ -30,7 +30,7 @@ BLOCK = 8192
 
 def execute(experiment: Experiment, plan: Plan, bench: Workbench, store: Store) -> None:
     """Run everything, block by block; items through the ledger, rows to ``store``."""
-    judges = {name: make_judge(spec) for name, spec in experiment.judges.items()}
+    judges = make_judges(experiment)
     for places in _blocks(experiment, plan):
         _run_block(experiment, plan, places, judges, bench, store)
     store("audits", [row for name, judge in judges.items() for row in _audit(name, judge, bench)])
@@ -86,7 +86,8 @@ def _judge_row(name: str, judge: Judge, bench: Workbench) -> Row:
         "kind": identity["kind"],
         "identity": digest(identity),
         "description": judge.description,
-        "needs_audit": judge.audit_pairs > 0,
+        # Recorded verdicts of a judge that nobody tried are no proof of anything.
+        "needs_audit": getattr(judge, "needs_audit", judge.audit_pairs > 0),
     }
 
 
@@ -263,9 +264,7 @@ def _audit(name: str, judge: Judge, bench: Workbench) -> list[Row]:
     """The judge's verdicts on packaged pairs whose winner is known; ``candidate`` is the better answer."""
     if judge.audit_pairs == 0:
         return []
-    share = -(-judge.audit_pairs // len(PACKAGED))
-    known = [pair for criterion in PACKAGED for pair in packaged_pairs(criterion, "held_out")[:share]]
-    pairs = [Pair(p.pair_id, p.prompt, p.better, p.worse) for p in known[: judge.audit_pairs]]
+    pairs = audit_pairs(judge)
     return [
         {"judge": name, "pair_id": pair.prompt_id, **asdict(verdict)}
         for pair, verdicts in zip(pairs, judge.compare(pairs, bench), strict=True)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from aligner_bench.correctors.workload import workload
+from aligner_bench.correctors.workload import Work, workload
 from aligner_bench.errors import UsageError
 from aligner_bench.experiment import BestOfNSystem, Experiment, SuiteUse, UpstreamSystem
-from aligner_bench.judges.base import make_judge
+from aligner_bench.inspectors.base import PACKAGED, packaged_pairs
+from aligner_bench.judges.base import Judge, make_judge
+from aligner_bench.runner import estimate
+from aligner_bench.runner.estimate import NOTHING, Expected
 from aligner_bench.suites import Suite, load_suite
-from aligner_bench.types import Decoding
+from aligner_bench.types import Decoding, Pair
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,7 @@ class PlannedStage:
     items: int
     at_most: bool
     what: str
+    expected: Expected = NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,23 +68,32 @@ def make_plan(experiment: Experiment, data_dir: Path | None = None) -> Plan:
     from aligner_bench.stats.power import mde
 
     suites = load_suites(experiment, data_dir)
-    n = sum(len(suite) for suite in suites)
-    stages = [
-        *_upstream_stages(experiment, n),
-        *_corrector_stages(experiment, n),
-        *_judge_stages(experiment, suites),
-    ]
     uses = zip(suites, experiment.suites, strict=True)
     decoding = {suite.name: _decoding(experiment, use) for suite, use in uses}
+    stages = [
+        *_upstream_stages(experiment, suites, decoding),
+        *_corrector_stages(experiment, suites, decoding),
+        *_judge_stages(experiment, suites, decoding),
+    ]
     return Plan(suites, decoding, tuple(stages), {suite.name: mde(len(suite), 0.5) for suite in suites})
 
 
-def _upstream_stages(experiment: Experiment, n: int) -> list[PlannedStage]:
+def _upstream_stages(
+    experiment: Experiment, suites: Sequence[Suite], decoding: Mapping[str, Decoding]
+) -> list[PlannedStage]:
+    n, prices = sum(map(len, suites)), experiment.known_prices()
     wanted: dict[str, set[tuple[int, int]]] = {}
     for system in experiment.systems.values():
         wanted.setdefault(system.upstream, set()).update(samples_of(experiment, system))
     return [
-        PlannedStage("complete", model, n * len(samples), False, f"{len(samples)} answers to {n} prompts")
+        PlannedStage(
+            "complete",
+            model,
+            n * len(samples),
+            False,
+            f"{len(samples)} answers to {n} prompts",
+            estimate.answers(prices, model, suites, decoding, len(samples)),
+        )
         for model, samples in wanted.items()
     ]
 
@@ -92,8 +105,17 @@ def samples_of(experiment: Experiment, system: object) -> list[tuple[int, int]]:
     return [(experiment.seed + getattr(system, "seed", 0), 0)]
 
 
-def _corrector_stages(experiment: Experiment, n: int) -> list[PlannedStage]:
+def _corrector_stages(
+    experiment: Experiment, suites: Sequence[Suite], decoding: Mapping[str, Decoding]
+) -> list[PlannedStage]:
     stages = []
+    n, prices = sum(map(len, suites)), experiment.known_prices()
+
+    def expected(work: Work) -> Expected:
+        if work.stage != "complete":
+            return NOTHING
+        return estimate.corrections(prices, work.name, suites, decoding, work.items)
+
     for name, system in experiment.systems.items():
         if isinstance(system, BestOfNSystem):
             stages += [
@@ -102,7 +124,7 @@ def _corrector_stages(experiment: Experiment, n: int) -> list[PlannedStage]:
         if not isinstance(system, UpstreamSystem) or system.corrector is None:
             continue
         stages += [
-            PlannedStage(work.stage, work.name, n * work.items, work.at_most, name)
+            PlannedStage(work.stage, work.name, n * work.items, work.at_most, name, expected(work))
             for work in workload(system.corrector)
         ]
     return stages
@@ -110,21 +132,47 @@ def _corrector_stages(experiment: Experiment, n: int) -> list[PlannedStage]:
 
 def _judge_stages(experiment: Experiment, suites: Sequence[Suite]) -> list[PlannedStage]:
     stages = []
-    for judge_name, spec in experiment.judges.items():
-        judge = make_judge(spec)
+    for name, judge in make_judges(experiment).items():
         pairs = sum(
             len(suite) * len(comparison.baselines)
             for comparison in experiment.comparisons
             for suite in suites
-            if judges_suite(experiment, judge_name, comparison.judges, suite)
+            if judges_suite(experiment, name, comparison.judges, suite)
         )
-        stages.append(PlannedStage("judge", judge_name, pairs, True, judge.description))
+        stages.append(PlannedStage("judge", name, pairs, True, judge.description + _calls(judge, pairs)))
     return stages
 
 
+def _calls(judge: Judge, pairs: int) -> str:
+    """How many calls a judge of words makes: all orders and samples, and the pairs it is tried on."""
+    each = getattr(judge, "calls_per_pair", 0)
+    if not each:
+        return ""
+    return f"; at most {each * (pairs + judge.audit_pairs):,} calls, {each} a pair, {judge.audit_pairs} to try it"
+
+
 def judges_suite(experiment: Experiment, judge: str, named: Sequence[str], suite: Suite) -> bool:
-    """Does this judge judge this suite in a comparison that names ``named`` judges (none: all)?"""
+    """Does this judge judge this suite in a comparison that names ``named`` judges (none: all)?
+
+    An ensemble judges where all its members can, and its members where it does.
+    """
     spec = experiment.judges[judge]
-    if (named and judge not in named) or (spec.suites and suite.name not in spec.suites):
+    if isinstance(spec, EnsembleSpec):
+        able = all(judges_suite(experiment, member, (), suite) for member in spec.judges)
+    else:
+        needs = isinstance(spec, ReferenceSpec)
+        able = not needs or any(prompt.references for prompt in suite.prompts)
+    if not able or (spec.suites and suite.name not in spec.suites):
         return False
-    return not make_judge(spec).needs_references or any(prompt.references for prompt in suite.prompts)
+    return not named or any(name in named for name in (judge, *_ensembles_of(experiment, judge, suite)))
+
+
+def _ensembles_of(experiment: Experiment, judge: str, suite: Suite) -> list[str]:
+    """The ensembles of which a judge is a member and which judge this suite."""
+    return [
+        name
+        for name, spec in experiment.judges.items()
+        if isinstance(spec, EnsembleSpec)
+        and judge in spec.judges
+        and judges_suite(experiment, name, (), suite)
+    ]

@@ -1,0 +1,112 @@
+"""What a plan will take: calls, tokens and US dollars, before a tokenizer or a model is loaded.
+
+The rule: a token for every four characters of what is read, 8 tokens a chat turn, and every answer as long as
+its token limit allows, both when it is written and when a corrector or a judge reads it. Correctors read
+their instruction too, for which 150 tokens are allowed. So it is a bound in nearly all cases; what is in the
+ledger already is not taken off.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from aligner_bench.costs import CHARS_PER_TOKEN, FREE, KnownPrice, request_tokens
+from aligner_bench.judges.asks import Asks
+from aligner_bench.suites import Prompt, Suite
+from aligner_bench.types import Decoding, Pair, Request
+
+RULE = (
+    "at most: a token for 4 characters read, every answer as long as its limit; work in the ledger is not "
+    "taken off"
+)
+_INSTRUCTION_TOKENS = 150
+Prices = Mapping[str, KnownPrice | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """Calls, tokens and US dollars of a stage, at most; ``usd`` is NaN where no price is known."""
+
+    calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    usd: float = 0.0
+
+    def __add__(self, other: Expected) -> Expected:
+        return Expected(
+            self.calls + other.calls,
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.usd + other.usd,
+        )
+
+
+NOTHING = Expected()
+
+
+def priced(prices: Prices, model: str, calls: int, read: int, written: int) -> Expected:
+    """The expectation of some calls of one model."""
+    known = prices.get(model, FREE)
+    return Expected(calls, read, written, math.nan if known is None else known.price.cost(read, written))
+
+
+def answers(
+    prices: Prices, model: str, suites: Sequence[Suite], decoding: Mapping[str, Decoding], samples: int
+) -> Expected:
+    """Upstream answers: every prompt of every suite, ``samples`` times."""
+    read = sum(_question(prompt) for suite in suites for prompt in suite.prompts)
+    written = sum(len(suite) * decoding[suite.name].max_new_tokens for suite in suites)
+    return priced(prices, model, samples * sum(map(len, suites)), samples * read, samples * written)
+
+
+def corrections(
+    prices: Prices, model: str, suites: Sequence[Suite], decoding: Mapping[str, Decoding], each: int
+) -> Expected:
+    """``each`` corrections of every answer by one model, which reads the question and the answer."""
+    written = sum(len(suite) * decoding[suite.name].max_new_tokens for suite in suites)
+    questions = sum(_question(prompt) for suite in suites for prompt in suite.prompts)
+    n = sum(map(len, suites))
+    read = questions + written + n * _INSTRUCTION_TOKENS
+    return priced(prices, model, each * n, each * read, each * written)
+
+
+def verdicts(
+    prices: Prices, judge: object, pairs: Sequence[tuple[Suite, int]], decoding: Mapping[str, Decoding]
+) -> Expected:
+    """A judge's verdicts on so many comparisons of each suite; nothing for a judge that asks no model."""
+    if not isinstance(judge, Asks):
+        return NOTHING
+    total = NOTHING
+    for suite, comparisons in pairs:
+        long = "x" * (CHARS_PER_TOKEN * decoding[suite.name].max_new_tokens)
+        for pair in _pairs(suite.prompts, long):
+            total += asked(prices, judge, pair, comparisons)
+    return total
+
+
+def audits(prices: Prices, judge: object, pairs: Sequence[Pair]) -> Expected:
+    """A judge's verdicts on pairs that are known word by word."""
+    if not isinstance(judge, Asks):
+        return NOTHING
+    return sum((asked(prices, judge, pair) for pair in pairs), NOTHING)
+
+
+def asked(prices: Prices, judge: Asks, pair: Pair, times: int = 1) -> Expected:
+    """One pair judged ``times`` times."""
+    total = NOTHING
+    for model, request in judge.would_ask(pair):
+        written = times * request.decoding.max_new_tokens
+        total += priced(prices, model, times, times * request_tokens(request), written)
+    return total
+
+
+def _pairs(prompts: Sequence[Prompt], long: str) -> Iterator[Pair]:
+    for prompt in prompts:
+        yield Pair(prompt.prompt_id, prompt.text, long, long + "x", prompt.references)
+
+
+def _question(prompt: Prompt) -> int:
+    history = tuple((turn.role, turn.content) for turn in prompt.history)
+    return request_tokens(Request(prompt.text, history=history))

@@ -1,0 +1,100 @@
+"""A plan in its published shape: what ``plan --format json`` prints."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from pydantic import Field
+
+from aligner_bench.costs import FREE, KnownPrice
+from aligner_bench.experiment import Experiment
+from aligner_bench.number import Published
+from aligner_bench.runner.estimate import NOTHING, RULE, Expected
+from aligner_bench.runner.plan import Plan
+
+
+class Taken(Published):
+    """Calls, tokens and US dollars, at most."""
+
+    calls: int
+    prompt_tokens: int
+    completion_tokens: int
+    usd: float | None = Field(description="None: a model has no known price; 0: own models, none to pay")
+
+    @classmethod
+    def of(cls, expected: Expected) -> Taken:
+        """The same as plain data; NaN becomes None."""
+        usd = None if math.isnan(expected.usd) else expected.usd
+        return cls(
+            calls=expected.calls,
+            prompt_tokens=expected.prompt_tokens,
+            completion_tokens=expected.completion_tokens,
+            usd=usd,
+        )
+
+
+class PlanSuite(Published):
+    """A suite and what its prompts can show."""
+
+    suite: str
+    n: int
+    detectable: float = Field(
+        description="difference from 0.5 found with 80 % power where preferences have sd 0.5"
+    )
+
+
+class PlanStage(Published):
+    """One stage, in the order in which they run."""
+
+    stage: str
+    name: str = Field(description="model, inspector, judge or rater")
+    items: int
+    at_most: bool
+    what: str
+    takes: Taken
+
+
+class PlanReport(Published):
+    """A whole plan."""
+
+    schema_version: Literal[1] = 1
+    experiment: str
+    experiment_hash: str
+    scale: Literal["full", "smoke"]
+    rule: str = RULE
+    suites: list[PlanSuite]
+    stages: list[PlanStage]
+    total: Taken
+    max_cost: float | None
+    prices: dict[str, KnownPrice] = Field(description="of the models that cost money")
+    unpriced: list[str] = Field(description="models whose price is not known")
+
+
+def plan_report(experiment: Experiment, plan: Plan) -> PlanReport:
+    """The plan with its totals and the prices behind them."""
+    prices = experiment.known_prices()
+    return PlanReport(
+        experiment=experiment.name,
+        experiment_hash=experiment.hash(),
+        scale=experiment.scale,
+        suites=[
+            PlanSuite(suite=suite.name, n=len(suite), detectable=plan.detectable[suite.name])
+            for suite in plan.suites
+        ],
+        stages=[
+            PlanStage(
+                stage=stage.stage,
+                name=stage.name,
+                items=stage.items,
+                at_most=stage.at_most,
+                what=stage.what,
+                takes=Taken.of(stage.expected),
+            )
+            for stage in plan.stages
+        ],
+        total=Taken.of(sum((stage.expected for stage in plan.stages), NOTHING)),
+        max_cost=experiment.max_cost,
+        prices={name: known for name, known in prices.items() if known is not None and known != FREE},
+        unpriced=[name for name, known in prices.items() if known is None],
+    )
