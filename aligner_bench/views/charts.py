@@ -32,11 +32,12 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Marks under one heading, such as a category; ``flag`` is a short remark under the heading."""
+    """Marks under one heading, such as a category. ``flag`` is a short remark; ``shaded`` gives a ground."""
 
     label: str
     marks: list[Mark]
     flag: str = ""
+    shaded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +120,7 @@ def _forest_wide(canvas: Canvas, groups: Sequence[Group], axis: Axis, width: flo
         for group, label in zip(groups, labels, strict=True)
     ]
     bottom = _TOP + sum(heights)
+    _grounds(canvas, groups, heights, width)
     _grid(canvas, axis, left, right, _TOP, bottom)
     top = _TOP
     for group, label, height in zip(groups, labels, heights, strict=True):
@@ -134,6 +136,15 @@ def _forest_wide(canvas: Canvas, groups: Sequence[Group], axis: Axis, width: flo
     return canvas.markup(width, bottom + _FOOT, "wide")
 
 
+def _grounds(canvas: Canvas, groups: Sequence[Group], heights: Sequence[float], width: float) -> None:
+    """The ground of shaded groups, under everything else."""
+    top = _TOP
+    for group, height in zip(groups, heights, strict=True):
+        if group.shaded:
+            canvas.rect(0, top, width, height, "shaded")
+        top += height
+
+
 def _forest_narrow(canvas: Canvas, groups: Sequence[Group], axis: Axis, width: float) -> Markup:
     left, right, top = 8.0, width - 8.0, _TOP
     spots: list[tuple[Group, list[str], float]] = []
@@ -143,7 +154,8 @@ def _forest_narrow(canvas: Canvas, groups: Sequence[Group], axis: Axis, width: f
         top += (len(label) + bool(group.flag)) * _LINE + 14 + len(group.marks) * 46
     _grid(canvas, axis, left, right, _TOP, top)
     for group, label, start in spots:
-        canvas.rect(0, start - 2, width, (len(label) + bool(group.flag)) * _LINE + 9, "paper")
+        ground = "shaded" if group.shaded else "paper"
+        canvas.rect(0, start - 2, width, (len(label) + bool(group.flag)) * _LINE + 9, ground)
         canvas.line(0, start, width, start, "rule")
         _heading(canvas, 0, start + 17, label, group.flag)
         y = start + (len(label) + bool(group.flag)) * _LINE + 20

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from aligner_bench.schema import Comparison, JudgePower, Number, Results, SuiteInfo, SystemRow
+from aligner_bench.schema import Comparison, JudgePower, Number, Results, SystemRow
 from aligner_bench.views import charts
 from aligner_bench.views.charts import Axis, Group, Mark
-from aligner_bench.views.formats import plural
 
 BAR_DEFINITION = "discrete"
 CONTROLS = {"identity": "calibration", "resample": "control"}
@@ -18,7 +17,6 @@ CONTROL_WORDS = {
     "calibration": "changes nothing, so every pair must tie",
     "control": "the upstream again with another seed, so the interval should hold 50 %",
 }
-_FEW = 5  # prompts a category; below this its chart starts folded
 CONCLUSIONS = {
     "better": "better",
     "worse": "worse",
@@ -157,51 +155,6 @@ def shade(row: Comparison) -> str:
 def series(results: Results) -> list[str]:
     """All systems in the order of the results: a system has the same colour in every chart."""
     return list(dict.fromkeys(row.system for row in results.systems))
-
-
-def category_figures(results: Results) -> dict[str, list[Figure]]:
-    """Suite -> one chart for each judge and baseline, relevant categories first."""
-    infos = {suite.name: suite for suite in results.suites}
-    return {
-        name: [
-            _category_figure(infos[name], board, baseline, f"cat-{name_no}-{board_no}-{no}", series(results))
-            for board_no, board in enumerate(group)
-            for no, baseline in enumerate(
-                dict.fromkeys(row.baseline for row in board.rows if row.by_category)
-            )
-        ]
-        for name_no, (name, group) in enumerate(boards(results).items())
-    }
-
-
-def _category_figure(
-    suite: SuiteInfo, board: Board, baseline: str, ident: str, systems: Sequence[str]
-) -> Figure:
-    rows = [row for row in board.rows if row.baseline == baseline and row.n_draws < row.n]
-    title = f"{suite.name}: rate against {baseline} by category, judge {board.judge.judge}"
-    relevant = [name for name in suite.categories if name in suite.relevant]
-    order = relevant + [name for name in suite.categories if name not in suite.relevant]
-    groups = [
-        Group(name, _category_marks(rows, name, systems), "relevant" if name in relevant else "")
-        for name in order
-    ]
-    axis = Axis(f"{BAR_DEFINITION} rate against {baseline}; right of 50 % is better")
-    svg = charts.forest(ident, title, [group for group in groups if group.marks], axis)
-    note = "" if board.judge.has_power else f"{power_words(board.judge)[1]}: kept for the record"
-    if max((mark.number.n for group in groups for mark in group.marks), default=0) < _FEW:
-        note = f"fewer than {_FEW} prompts a category: nothing can be read from one alone"
-    return Figure(f"Judge {board.judge.judge}, against {baseline}", svg, bool(note), note)
-
-
-def _category_marks(rows: Sequence[Comparison], category: str, systems: Sequence[str]) -> list[Mark]:
-    marks = []
-    for row in rows:
-        for part in row.by_category:
-            if part.category == category:
-                note = f"n {part.n}, {plural(part.n_draws, 'tie')}"
-                note += f", {part.n_failed} failed" if part.n_failed else ""
-                marks.append(Mark(systems.index(row.system), row.system, rate_of(part.rates), note))
-    return marks
 
 
 def repair_figures(results: Results) -> list[Figure]:

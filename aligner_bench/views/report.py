@@ -20,7 +20,7 @@ from markupsafe import Markup
 from aligner_bench.claims import claims, paths_by_identity
 from aligner_bench.claims import pack as pack_claims
 from aligner_bench.schema import Results
-from aligner_bench.views import charts, costs, formats, layout
+from aligner_bench.views import categories, charts, costs, formats, layout
 from aligner_bench.views.hostile import shown
 from aligner_bench.views.payload import pack
 
@@ -98,7 +98,7 @@ def _sections(results: Results) -> dict[str, Any]:
         "boards": layout.boards(results),
         "kinds": layout.system_kinds(results),
         "matrices": layout.matrices(results),
-        "category_figures": layout.category_figures(results),
+        "category_figures": categories.category_figures(results),
         "repair_figures": layout.repair_figures(results),
         "score_figures": layout.score_figures(results),
         "audit": layout.audit_figure(results),
