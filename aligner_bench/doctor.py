@@ -51,6 +51,7 @@ EXTRAS: dict[str, Extra] = {
     "vllm": Extra((("vllm", "vllm"),), "run with engine vllm"),
     "openvino": Extra((("openvino_genai", "openvino-genai"),), "run with engine openvino"),
     "openai": Extra((("openai", "openai"),), "run with engine openai, rubric judges"),
+    "keyring": Extra((("keyring", "keyring"),), "api_key_keyring, a key from the system's keyring"),
     "llm-blender": Extra((("llm_blender", "llm-blender"),), "the PairRM judge by its authors' package"),
     "serve": Extra(
         (("fastapi", "fastapi"), ("uvicorn", "uvicorn")), "`transformers serve`, under engine openai"

@@ -64,11 +64,9 @@ class OpenAIEngine:
         if not key and self._url == OPENAI_URL:
             raise UsageError(f"engine openai: the environment variable {self._spec.api_key_env} is not set")
         self._key = key
-        self._secrets = [*url_secrets(self._url), *([key] if key else [])]
+        secrets = [*url_secrets(self._url), *([key] if key else [])]
         self._loop = Loop()
-        self._caller = self._loop.call(
-            lambda: Caller(self._spec, self._url, self._server(), key, self._secrets)
-        )
+        self._caller = self._loop.call(lambda: Caller(self._spec, self._url, self._server(), key, secrets))
 
     def complete(self, requests: Sequence[Request]) -> list[Completion]:
         """Complete all requests, in order. Any failure is a row with its error."""
@@ -104,8 +102,7 @@ class OpenAIEngine:
         if self._spec.batch_api and hooks.notes is not None:
             from aligner_bench.engines.openai_batch import Batches
 
-            batches = Batches(self._spec, self._url, self._key, self._secrets, self.identity(), hooks)
-            yield from batches.stream(calls)
+            yield from Batches(self._caller, self._url, self._key, self.identity(), hooks).stream(calls)
             return
         caller = self._caller
         self._loop.call(lambda: caller.begin(hooks))

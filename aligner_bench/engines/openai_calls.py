@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,12 +12,14 @@ from aligner_bench.engines.faults import HOPELESS, MALFORMED, PASSING, Fault, fa
 from aligner_bench.engines.openai_retry import backoff, retry_after
 from aligner_bench.engines.openai_wire import Call, completion, parsed
 from aligner_bench.engines.pace import Pace
+from aligner_bench.engines.tally import Tally
 from aligner_bench.errors import UsageError
 from aligner_bench.types import Completion
 
 _MALFORMED_RETRIES = 2  # such replies may have been paid for
 _IN_A_ROW = 5  # hopeless calls, with no answered one between them, after which the rest is not tried
-_GOES_ON = "finished work is in the ledger, and the same command goes on"
+GOES_ON = "finished work is in the ledger, and the same command goes on"
+"""The end of every line with which a run stops."""
 
 
 class Caller:
@@ -29,15 +30,13 @@ class Caller:
 
         # A server of one's own wants no key, but the client does.
         self._client = AsyncOpenAI(api_key=key or "none", base_url=url, timeout=spec.timeout, max_retries=0)
-        self._spec, self._secrets = spec, secrets
+        self.spec, self.secrets = spec, secrets
         self._pace = Pace(server, spec.concurrency, spec.rpm, spec.tpm)
-        self._deadline = time.monotonic() + spec.run_timeout if spec.run_timeout else None
+        self.deadline = time.monotonic() + spec.run_timeout if spec.run_timeout else None
         self._hopeless = 0
         self._stop = asyncio.Event()
         self._hooks = Hooks()
-        self._counts: Counter[str] = Counter()
-        self._retries: Counter[str] = Counter()
-        self._failures: Counter[str] = Counter()
+        self.tally = Tally()
         self.stopped: UsageError | None = None
 
     def begin(self, hooks: Hooks) -> None:
@@ -47,9 +46,9 @@ class Caller:
         self._hopeless = 0
         self._stop.clear()
         self._pace.open()
-        if self._deadline is not None:
+        if self.deadline is not None:
             loop = asyncio.get_running_loop()
-            loop.call_at(loop.time() + self._deadline - time.monotonic(), self._out_of_time)
+            loop.call_at(loop.time() + self.deadline - time.monotonic(), self._out_of_time)
 
     async def answer(self, key: str, call: Call) -> Completion | None:
         """A completion, or a failure that says its kind; None where no more calls were to start."""
@@ -58,7 +57,7 @@ class Caller:
         if not self._hooks.may_start(key):
             self._halt(None)
             return None
-        self._counts["calls"] += 1
+        self.tally.calls += 1
         done = await self._all_tries(key, call)
         self._count(done)
         self._hooks.finished(key, done)
@@ -66,15 +65,8 @@ class Caller:
 
     def facts(self) -> dict[str, Any]:
         """Counts so far, for the run's manifest."""
-        return {
-            "calls": self._counts["calls"],
-            "tries": self._counts["tries"],
-            "retries": dict(sorted(self._retries.items())),
-            "failures": dict(sorted(self._failures.items())),
-            "refusals": self._counts["refusals"],
-            "waited_seconds": round(self._pace.waited, 1),
-            "lowest_concurrency": self._pace.lowest,
-        }
+        pace = {"waited_seconds": round(self._pace.waited, 1), "lowest_concurrency": self._pace.lowest}
+        return self.tally.facts() | pace
 
     async def _all_tries(self, key: str, call: Call) -> Completion:
         tries = malformed = 0
@@ -89,15 +81,15 @@ class Caller:
             fault = fault_of(done)
             malformed += fault in MALFORMED
             again = fault in PASSING or (fault in MALFORMED and malformed <= _MALFORMED_RETRIES)
-            if not again or tries > self._spec.retries or not await self._rested(done, fault, tries):
-                return _failed(fault, self._words(fault, done), self._secrets)
+            if not again or tries > self.spec.retries or not await self._rested(done, fault, tries):
+                return _failed(fault, self._words(fault, done), self.secrets)
 
     async def _one_try(self, sent_key: str, call: Call) -> Completion | Exception:
-        self._counts["tries"] += 1
+        self.tally.tries += 1
         began, used = time.monotonic(), None
         try:
             # The client's own limit is for each piece of a reply, and a slow drip never reaches it.
-            async with asyncio.timeout(self._spec.timeout):
+            async with asyncio.timeout(self.spec.timeout):
                 text = await self._client.post(
                     call.path, cast_to=str, body=call.body, options={"headers": {"Idempotency-Key": sent_key}}
                 )
@@ -125,7 +117,7 @@ class Caller:
 
     async def _rested(self, error: Exception, fault: Fault, tries: int) -> bool:
         """Wait before the next try; False where the stream was stopped meanwhile."""
-        self._retries[fault] += 1
+        self.tally.retries[fault.value] += 1
         asked = retry_after(error)
         try:
             await asyncio.wait_for(self._stop.wait(), backoff(tries) if asked is None else asked)
@@ -134,26 +126,21 @@ class Caller:
         return False
 
     def _words(self, fault: Fault, error: Exception) -> Exception | str:
-        return f"no whole reply after {self._spec.timeout:g} s" if fault is Fault.TIMEOUT else error
+        return f"no whole reply after {self.spec.timeout:g} s" if fault is Fault.TIMEOUT else error
 
     def _count(self, done: Completion) -> None:
-        if done.error is None:
-            self._hopeless = 0
-            self._counts["refusals"] += done.finish_reason == "refusal"
-            return
-        fault = Fault(done.error.partition(":")[0])
-        self._failures[fault] += 1
+        fault = self.tally.count(done)
         self._hopeless = self._hopeless + 1 if fault in HOPELESS else 0
         if self._hopeless >= _IN_A_ROW and self.stopped is None:
             self._halt(
-                f"model {self._spec.model}: {_IN_A_ROW} calls in a row failed ({done.error}); "
-                f"the rest was not tried; {_GOES_ON}"
+                f"model {self.spec.model}: {_IN_A_ROW} calls in a row failed ({done.error}); "
+                f"the rest was not tried; {GOES_ON}"
             )
 
     def _out_of_time(self) -> None:
         if not self._stop.is_set():
             self._halt(
-                f"model {self._spec.model}: run_timeout of {self._spec.run_timeout:g} s passed; {_GOES_ON}"
+                f"model {self.spec.model}: run_timeout of {self.spec.run_timeout:g} s passed; {GOES_ON}"
             )
 
     def _halt(self, said: str | None) -> None:

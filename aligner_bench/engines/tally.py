@@ -1,0 +1,38 @@
+"""What is counted of a model's calls, for the run's manifest."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from aligner_bench.engines.faults import Fault
+from aligner_bench.types import Completion
+
+
+class Tally:
+    """Counts of one process. ``tries`` is how often something was sent, for ``calls`` items."""
+
+    def __init__(self) -> None:
+        self.calls = self.tries = self.refusals = self.batches = 0
+        self.retries: Counter[str] = Counter()
+        self.failures: Counter[str] = Counter()
+
+    def count(self, done: Completion) -> Fault | None:
+        """Count how an item ended; the kind of its failure, if it is one."""
+        if done.error is None:
+            self.refusals += done.finish_reason == "refusal"
+            return None
+        fault = Fault(done.error.partition(":")[0])
+        self.failures[fault.value] += 1
+        return fault
+
+    def facts(self) -> dict[str, Any]:
+        """Plain data; retries and failures by kind."""
+        return {
+            "calls": self.calls,
+            "tries": self.tries,
+            "retries": dict(sorted(self.retries.items())),
+            "failures": dict(sorted(self.failures.items())),
+            "refusals": self.refusals,
+            **({"batches": self.batches} if self.batches else {}),
+        }
