@@ -30,6 +30,10 @@ _KEYS = (
     "candidate",
     "state",
     "category",
+    "actor",
+    "prompt_id",
+    "order",
+    "bin",
 )
 _RELATIVE = 1e-9
 _ABSENT = object()
@@ -129,6 +133,11 @@ _SOURCES = {
     "inspectors": ("inspectors", {}),
     "ratings": ("ratings", {}),
     "costs": ("responses, verdicts, audits and ratings", {}),
+    **dict.fromkeys(
+        ("effects", "actors", "gains", "orders", "oracles", "examples", "anatomy", "crossings"),
+        ("responses", {}),
+    ),
+    **dict.fromkeys(("edit_bins", "changes"), ("verdicts", {"system": "candidate"})),
 }
 _MAKERS = {
     "rates": "win_rate(one preference a prompt, {0!r}, clusters=family)",
@@ -148,6 +157,12 @@ _MAKERS = {
     "mean": "mean_t(scores)",
     "quantiles": "quantile(scores, 5, 25, 50, 75, 95 %)",
     "histogram": "counts of scores in 20 bins",
+    "change": "mean_t(score after - score before, clusters=family)",
+    "p_holm": "holm(p values of the system's effects)",
+    "touched": "wilson(answers rewritten at least once, answers)",
+    "lowest": "mean_t(change of the lowest score, clusters=family)",
+    "edit_ratio": "mean_t(levenshtein(tokens) / tokens before, clusters=family)",
+    "copied": "wilson(answers equal to the upstream's, answers)",
     "avg_length": "mean characters of the candidate's answers",
     "avg_length_base": "mean characters of the baseline's answers",
     "usd": "sum(cost)",

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from aligner_bench import phrases
+from aligner_bench.anatomy import anatomy_tables
 from aligner_bench.cost_rows import cost_rows
 from aligner_bench.judges.base import CUT
 from aligner_bench.length import Published, control_length
@@ -30,6 +31,7 @@ from aligner_bench.schema import (
     SystemRow,
 )
 from aligner_bench.tables import Row, group
+from aligner_bench.trajectories import step_tables
 
 Tables = Mapping[str, Sequence[Row]]
 _ALPACA_EVAL = "alpaca-eval"
@@ -70,6 +72,8 @@ def compute(tables: Tables, facts: Facts) -> Results:
         systems=systems,
         rows=rows,
         trajectories=_trajectories(tables),
+        **step_tables(tables),
+        **anatomy_tables(tables),
         refusals=_refusals(tables),
         copies=copies,
         costs=cost_rows(tables),

@@ -277,6 +277,16 @@ def merged(runs: Sequence[Run]) -> Results:
         "copies",
         "refusals",
         "costs",
+        "effects",
+        "actors",
+        "gains",
+        "orders",
+        "oracles",
+        "examples",
+        "anatomy",
+        "edit_bins",
+        "crossings",
+        "changes",
     )
     joined = {
         name: [item for one in results for item in getattr(one, name)]

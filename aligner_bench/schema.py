@@ -9,9 +9,11 @@ from typing import Literal
 
 from pydantic import Field
 
+from aligner_bench.anatomy_rows import Anatomy, Change, Crossing, EditBin
 from aligner_bench.cost_rows import CostRow
 from aligner_bench.number import Number as Number
 from aligner_bench.number import Published
+from aligner_bench.trajectory_rows import Actor, Effect, Example, Gain, Oracle, OrderUse
 
 SCHEMA_VERSION = 1
 
@@ -206,6 +208,16 @@ class Results(Published):
     )
     refusals: list[RefusalTransitions] = Field(default=[], description="one for each corrected system")
     costs: list[CostRow] = Field(default=[], description="systems by suite, judges, raters")
+    effects: list[Effect] = Field(default=[], description="aligner k on inspector j, from rewrites in traces")
+    actors: list[Actor] = Field(default=[], description="who acted, skipped, was rejected, was picked")
+    gains: list[Gain] = Field(default=[], description="what each step was worth")
+    orders: list[OrderUse] = Field(default=[], description="orders in which squads' members were visited")
+    oracles: list[Oracle] = Field(default=[], description="the gap to the best text that was in hands")
+    examples: list[Example] = Field(default=[], description="the ways of a few answers, chosen by rule")
+    anatomy: list[Anatomy] = Field(default=[], description="what rewrites look like, in all and by category")
+    edit_bins: list[EditBin] = Field(default=[], description="win rate against the size of the edit")
+    crossings: list[Crossing] = Field(default=[], description="repair and damage by inspectors' thresholds")
+    changes: list[Change] = Field(default=[], description="better or worse than the upstream, by judge")
     headline: list[str] = Field(description="the result in words, most important first")
     warnings: list[str]
     definitions: dict[str, str] = Field(description="definition of each win rate -> words")

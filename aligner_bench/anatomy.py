@@ -1,0 +1,218 @@
+"""What rewrites look like: how much is copied, changed, added and removed, and what that has to do with wins.
+
+Only answers are counted that have an upstream answer beside them and did not fail; the others are numbered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from aligner_bench.anatomy_rows import ALL, Anatomy, Change, Crossing, EditBin
+from aligner_bench.edits import Edit, edit
+from aligner_bench.number import Number
+from aligner_bench.preferences import Preference, combine
+from aligner_bench.tables import Row, group
+from aligner_bench.traces import read_trace
+
+Tables = Mapping[str, Sequence[Row]]
+_LOST = ("error", "missing")
+_BINS: tuple[tuple[str, float], ...] = (
+    ("unchanged", 0.0),
+    ("up to 0.1", 0.1),
+    ("0.1 to 0.3", 0.3),
+    ("0.3 to 0.6", 0.6),
+    ("0.6 to 1", 1.0),
+    ("above 1", float("inf")),
+)
+
+
+class _Rewrite(NamedTuple):
+    """One answer's edit, with the prompt's category and family."""
+
+    edit: Edit
+    copied: bool
+    category: str
+    family: str
+
+
+Rewrites = Mapping[str, _Rewrite]
+Prompts = Mapping[tuple[str, str], Row]
+Judged = tuple[str, str, dict[str, Preference]]
+
+
+def anatomy_tables(tables: Tables) -> dict[str, list[Any]]:
+    """All tables of this module, by their names in the results."""
+    prompts = {(row["suite"], row["prompt_id"]): row for row in tables["prompts"]}
+    verdicts = group(tables["verdicts"], "suite", "candidate")
+    kinds = group(tables["responses"], "suite", "upstream_model", "kind", "system")
+    found: dict[str, list[Any]] = {"anatomy": [], "edit_bins": [], "crossings": [], "changes": []}
+    for (suite, system), rows in group(tables["responses"], "suite", "system").items():
+        rewrites, lost = _rewrites(suite, rows, prompts)
+        if not rewrites:
+            continue
+        found["anatomy"] += _anatomies(suite, system, rewrites, lost)
+        found["crossings"] += _crossings(suite, system, rows)
+        judged = list(_preferences(verdicts.get((suite, system), ())))
+        plain = {key[3] for key in kinds if key[:3] == (suite, rows[0]["upstream_model"], "upstream")}
+        found["edit_bins"] += _edit_bins(suite, system, rewrites, judged)
+        found["changes"] += _changes(suite, system, plain, judged)
+    return found
+
+
+def _rewrites(
+    suite: str, rows: Sequence[Row], prompts: Prompts
+) -> tuple[dict[str, _Rewrite], dict[str, int]]:
+    """By prompt_id; and by category how many answers are left out."""
+    found: dict[str, _Rewrite] = {}
+    lost: dict[str, int] = {}
+    for row in rows:
+        prompt = prompts[suite, row["prompt_id"]]
+        if row["upstream"] is None or row["status"] in _LOST:
+            lost[prompt["category"]] = lost.get(prompt["category"], 0) + 1
+            continue
+        found[row["prompt_id"]] = _Rewrite(
+            edit(row["upstream"], row["text"]),
+            row["upstream"] == row["text"],
+            prompt["category"],
+            prompt["family"] or row["prompt_id"],
+        )
+    return found, lost
+
+
+def _anatomies(suite: str, system: str, rewrites: Rewrites, lost: Mapping[str, int]) -> Iterator[Anatomy]:
+    """All prompts together, then each category."""
+    every = [rewrites[key] for key in sorted(rewrites)]
+    yield _anatomy(suite, system, ALL, every, sum(lost.values()))
+    categories = sorted({rewrite.category for rewrite in every})
+    for category in categories if len(categories) > 1 else ():
+        part = [rewrite for rewrite in every if rewrite.category == category]
+        yield _anatomy(suite, system, category, part, lost.get(category, 0))
+
+
+def _anatomy(suite: str, system: str, category: str, part: Sequence[_Rewrite], lost: int) -> Anatomy:
+    from aligner_bench.stats.intervals import wilson
+
+    edits = [rewrite.edit for rewrite in part]
+    families = _repeated([rewrite.family for rewrite in part])
+
+    def mean(values: Sequence[float]) -> Number:
+        return _mean(values, families)
+
+    return Anatomy(
+        suite=suite,
+        system=system,
+        category=category,
+        n=len(part),
+        n_left_out=lost,
+        copied=Number.of(wilson(sum(rewrite.copied for rewrite in part), len(part))),
+        edit_ratio=mean([e.ratio for e in edits]),
+        kept=mean([e.kept for e in edits]),
+        removed=mean([e.before - e.kept for e in edits]),
+        added=mean([e.after - e.kept for e in edits]),
+        length_before=mean([e.before for e in edits]),
+        length_after=mean([e.after for e in edits]),
+        length_ratio=_ratio(edits, families),
+    )
+
+
+def _repeated(families: Sequence[str]) -> Sequence[str] | None:
+    """None where every prompt is a family of its own."""
+    return families if len(set(families)) < len(families) else None
+
+
+def _mean(values: Sequence[float], families: Sequence[str] | None) -> Number:
+    """A mean of what cannot be negative, with its t interval."""
+    from aligner_bench.stats.intervals import mean_t
+
+    number = Number.of(mean_t(values, families, bounds=None))
+    if number.lower is not None:
+        number.lower = max(number.lower, 0.0)
+    return number
+
+
+def _ratio(edits: Sequence[Edit], families: Sequence[str] | None) -> Number:
+    """Ratio of two means by linearisation (Cochran 1977, Sampling Techniques, 6.4): the t interval of
+    (after - R before) / mean(before), around R."""
+    from aligner_bench.stats.intervals import mean_t
+
+    total = sum(e.before for e in edits)
+    if not total:
+        return Number(value=None, lower=None, upper=None, n=len(edits), method="linearised t")
+    share = sum(e.after for e in edits) / total
+    residuals = [(e.after - share * e.before) * len(edits) / total for e in edits]
+    estimate = mean_t(residuals, families, bounds=None).shifted(1.0, share)
+    number = Number.of(estimate)
+    return number.model_copy(update={"value": share, "method": f"linearised {estimate.method}"})
+
+
+def _crossings(suite: str, system: str, rows: Sequence[Row]) -> Iterator[Crossing]:
+    """For every inspector with a threshold in the traces that scored both the start and the end."""
+    from aligner_bench.stats.intervals import wilson
+
+    found: dict[tuple[str, float], list[tuple[bool, bool]]] = {}
+    for row in rows:
+        trace = read_trace(row["trace"])
+        if trace.start is None or not trace.moves or row["status"] in _LOST:
+            continue
+        bounds = {(m.inspector, m.threshold) for m in trace.moves if m.inspector and m.threshold is not None}
+        for inspector, bound in bounds:
+            scores = trace.scores, trace.moves[-1].after
+            if bound is not None and all(inspector in part for part in scores):
+                low = [part[inspector] < bound for part in scores]
+                found.setdefault((inspector, bound), []).append((low[0], low[1]))
+    for inspector, bound in sorted(found):
+        pairs = found[inspector, bound]
+        low = [after for before, after in pairs if before]
+        high = [after for before, after in pairs if not before]
+        yield Crossing(
+            suite=suite,
+            system=system,
+            inspector=inspector,
+            threshold=bound,
+            repair=Number.of(wilson(len(low) - sum(low), len(low))),
+            damage=Number.of(wilson(sum(high), len(high))),
+        )
+
+
+def _preferences(verdicts: Sequence[Row]) -> Iterator[Judged]:
+    """Judge, baseline and preferences by prompt_id of every comparison among these verdicts."""
+    for (judge, baseline), rows in group(verdicts, "judge", "baseline").items():
+        yield judge, baseline, {key[0]: combine(pair) for key, pair in group(rows, "prompt_id").items()}
+
+
+def _edit_bins(suite: str, system: str, rewrites: Rewrites, judged: Sequence[Judged]) -> Iterator[EditBin]:
+    from aligner_bench.stats.winrate import win_rate
+
+    for judge, baseline, preferences in judged:
+        bins: dict[str, list[tuple[float, str]]] = {name: [] for name, _ in _BINS}
+        for key in sorted(preferences):
+            value = preferences[key].value
+            if value is not None and key in rewrites:
+                bins[_bin(rewrites[key])].append((value, rewrites[key].family))
+        for name, part in bins.items():
+            if part:
+                families = _repeated([family for _, family in part])
+                rate = Number.of(win_rate([value for value, _ in part], "weighted", families))
+                keys = {"suite": suite, "judge": judge, "system": system, "baseline": baseline}
+                yield EditBin(**keys, bin=name, rate=rate)
+
+
+def _bin(rewrite: _Rewrite) -> str:
+    """A change of white space alone has the ratio 0, yet is no copy."""
+    if rewrite.copied:
+        return "unchanged"
+    return next(name for name, high in _BINS[1:] if rewrite.edit.ratio <= high)
+
+
+def _changes(suite: str, system: str, plain: set[str], judged: Sequence[Judged]) -> Iterator[Change]:
+    """``plain`` are the systems that are this one's upstream without a corrector."""
+    from aligner_bench.stats.intervals import wilson
+
+    for judge, baseline, preferences in judged:
+        values = [p.value for p in preferences.values() if p.value is not None]
+        if baseline in plain and values:
+            sides = [(value > 0.5) - (value < 0.5) for value in values]
+            shares = (Number.of(wilson(sides.count(side), len(sides))) for side in (1, 0, -1))
+            keys = {"suite": suite, "judge": judge, "system": system, "baseline": baseline}
+            yield Change(**keys, **dict(zip(("better", "same", "worse"), shares, strict=True)))
