@@ -15,7 +15,8 @@ from aligner_bench.engines.base import ModelSpec, engine_names
 from aligner_bench.errors import UsageError, nearest
 from aligner_bench.hashing import digest
 from aligner_bench.inspectors.base import InspectorSpec
-from aligner_bench.judges.specs import TINY_RANKER, InspectorJudgeSpec, JudgeSpec, LogprobSpec, PairRMSpec
+from aligner_bench.judges.references import TINY, anchored, faults, own_models, references, stand_ins
+from aligner_bench.judges.specs import JudgeSpec
 from aligner_bench.packaged import packaged_dir
 from aligner_bench.suites.yamlfile import YamlDocument, read_yaml, validated
 from aligner_bench.types import Decoding
@@ -130,6 +131,7 @@ class Experiment(_Spec):
         experiment = validated(cls, document)
         _check_names(experiment, document)
         experiment._folder = document.path.parent
+        _check_judges(experiment, document)
         return experiment
 
     @property
@@ -143,7 +145,8 @@ class Experiment(_Spec):
 
     def known_prices(self) -> dict[str, KnownPrice | None]:
         """Every model's price; None where none is known."""
-        return {name: price_of(spec, self.prices.get(name)) for name, spec in self.models.items()}
+        models = own_models(self.judges) | self.models
+        return {name: price_of(spec, self.prices.get(name)) for name, spec in models.items()}
 
     def limited(self, limit: int | None) -> Experiment:
         """At most ``limit`` prompts from each suite."""
@@ -167,28 +170,23 @@ class Experiment(_Spec):
             else ModelSpec(engine="hf", model=spec.smoke, chat=spec.chat, batch_size=spec.batch_size)
             for name, spec in self.models.items()
         }
-        small = self.model_copy(update={"models": models, **self._stand_in_rankers()}).limited(_SMOKE_ITEMS)
+        small = self.model_copy(update={"models": models, **self._stand_ins(next(iter(models)))})
+        small = small.limited(_SMOKE_ITEMS)
         small._scale = "smoke"
         return small
 
-    def _stand_in_rankers(self) -> dict[str, Any]:
-        """Pair rankers swapped for the tiny one, their judges renamed: no stand-in under a real name."""
-        tiny: dict[str, Any] = {"model": TINY_RANKER, "backend": "native", "dtype": "float32"}
-        tiny |= dict.fromkeys(("revision", "family"))
-        rankers = [name for name, judge in self.judges.items() if isinstance(judge, PairRMSpec)]
-        names = {name: f"stand-in-for-{name}" for name in rankers}
+    def _stand_ins(self, model: str) -> dict[str, Any]:
+        """Judges' models swapped, their judges renamed: no stand-in under a real name."""
+        judges, names = stand_ins(self.judges, model)
         return {
-            "judges": {
-                names.get(name, name): judge.model_copy(update=tiny) if name in names else judge
-                for name, judge in self.judges.items()
-            },
+            "judges": judges,
             "comparisons": tuple(
                 c.model_copy(update={"judges": tuple(names.get(name, name) for name in c.judges)})
                 for c in self.comparisons
             ),
             "headline": names.get(self.headline, self.headline) if self.headline else None,
             "systems": {
-                name: type(system).model_validate(_swapped(system.model_dump(), tiny))
+                name: type(system).model_validate(_swapped(system.model_dump(), TINY))
                 for name, system in self.systems.items()
             },
         }
@@ -196,12 +194,17 @@ class Experiment(_Spec):
     def anchored_models(self) -> dict[str, ModelSpec]:
         """The models, with relative paths made relative to the experiment file.
 
-        They are not stored that way: neither hash nor manifest should depend on where the file lies.
+        They are not stored that way: neither hash nor manifest should depend on where the file lies. With
+        them come the models that AlpacaEval's annotators bring themselves.
         """
-        return {
+        return own_models(self.judges) | {
             name: spec.model_copy(update={"path": self._anchor(spec.path)}) if spec.path else spec
             for name, spec in self.models.items()
         }
+
+    def anchored_judges(self) -> dict[str, JudgeSpec]:
+        """The judges, with relative paths made relative to the experiment file."""
+        return {name: anchored(spec, self._anchor) for name, spec in self.judges.items()}
 
     def anchored_suite(self, use: SuiteUse) -> str:
         """A suite's name, or the path of its file, relative to the experiment file."""
@@ -281,11 +284,8 @@ def _check_names(experiment: Experiment, document: YamlDocument) -> None:
         check(name, experiment.models, "model", ("prices", name))
     for name, judge in experiment.judges.items():
         at = ("judges", name)
-        if isinstance(judge, LogprobSpec):
-            check(judge.model, experiment.models, "model", (*at, "model"))
-        if isinstance(judge, InspectorJudgeSpec):
-            for inspector in judge.inspectors:
-                check(inspector, experiment.inspectors, "inspector", (*at, "inspectors"))
+        for field, what, used in references(judge):
+            check(used, getattr(experiment, f"{what}s"), what, (*at, field))
         for suite in judge.suites:
             check(suite, dict.fromkeys(_suite_names(experiment)), "suite", (*at, "suites"))
     for i, comparison in enumerate(experiment.comparisons):
@@ -297,6 +297,13 @@ def _check_names(experiment: Experiment, document: YamlDocument) -> None:
             check(judge_name, experiment.judges, "judge", (*at, "judges"))
     if experiment.headline is not None:
         check(experiment.headline, experiment.judges, "judge", ("headline",))
+
+
+def _check_judges(experiment: Experiment, document: YamlDocument) -> None:
+    """What a judge needs beside names (a rubric, an annotator, a recording) must be there."""
+    for name, field, problem in faults(experiment.anchored_judges()):
+        at = ("judges", name, field)
+        raise UsageError(f"{document.path}:{document.line_of(at)}: {'.'.join(at)}: {problem}")
 
 
 def _suite_names(experiment: Experiment) -> list[str]:

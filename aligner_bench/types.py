@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 if TYPE_CHECKING:
     from aligner_bench.judges.specs import PairRMSpec
@@ -27,6 +27,17 @@ class Decoding(BaseModel):
     top_p: float = Field(1.0, gt=0.0, le=1.0)
     top_k: int = Field(0, ge=0, description="0 means no limit")
     stop: tuple[str, ...] = Field((), description="strings that end an answer; they are not part of it")
+    stop_after: tuple[str, ...] = Field((), description="strings that end an answer and are its last part")
+    repetition_penalty: float = Field(
+        1.0, gt=0.0, description="divides the logits of tokens seen before (CTRL, as transformers has it)"
+    )
+
+    @model_serializer(mode="wrap")
+    def _lean(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Later fields only where they are used: the ledger's keys of older items stay what they were."""
+        data: dict[str, Any] = dump(self)
+        later = {"stop_after": ([], ()), "repetition_penalty": (1.0,)}
+        return {name: value for name, value in data.items() if value not in later.get(name, ())}
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,13 +199,14 @@ class Pair:
 class Verdict:
     """One judged pair in one order.
 
-    ``order`` is ``candidate_first``, ``baseline_first``, or ``none`` for a judge that has no order.
+    ``order`` is ``candidate_first``, ``baseline_first``, ``none`` for a judge that has no order, or
+    ``unknown`` where it was not recorded.
     ``preference`` is in [0, 1] for the candidate, None where the status says that there is none.
     ``detail`` is what the judge said or computed, for people to read. Calls, tokens and cost (US dollars) are
     those that this verdict took.
     """
 
-    order: Literal["candidate_first", "baseline_first", "none"]
+    order: Literal["candidate_first", "baseline_first", "none", "unknown"]
     status: VerdictStatus
     preference: float | None
     detail: str = ""

@@ -198,7 +198,7 @@ def _rejudged(
 ) -> tuple[dict[Place, Any], str]:
     from aligner_bench.experiment import Experiment
     from aligner_bench.hashing import digest
-    from aligner_bench.judges.base import make_judge
+    from aligner_bench.judges.base import make_judges
     from aligner_bench.judges.calibrate import rejudge
 
     if experiment is not None:
@@ -212,6 +212,6 @@ def _rejudged(
     if judge not in source.judges:
         where = experiment or f"the experiment of {run.path}"
         raise UsageError(f"{where}: unknown judge {judge!r}; {nearest(judge, source.judges)}")
-    second = make_judge(source.judges[judge])
+    second = make_judges(source)[judge]
     with _bench(source, ledger) as bench:
         return rejudge(run, places, second, bench), digest(second.identity(bench))

@@ -272,7 +272,7 @@ def _verdict_row(
     judge, candidate, baseline = comparison
     verdict = {"order": "unknown", "status": "missing", "preference": None, "detail": "no annotation"}
     if annotation is not None:
-        verdict = _verdict(annotation)
+        verdict = verdict_of(annotation)
     return {
         "suite": suite,
         "prompt_id": prompt_id,
@@ -283,7 +283,8 @@ def _verdict_row(
     }
 
 
-def _verdict(annotation: Annotation) -> Row:
+def verdict_of(annotation: Annotation) -> Row:
+    """An annotation as a verdict: order, status, preference for the candidate, and the judge's words."""
     if annotation.preference is None:
         detail = "; ".join(filter(None, (annotation.problem, words_of(annotation.raw))))
         return {"order": "unknown", "status": "unparsable", "preference": None, "detail": detail}

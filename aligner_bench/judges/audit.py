@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from aligner_bench.hashing import digest
-from aligner_bench.judges.base import Judge, make_judge
+from aligner_bench.judges.base import Judge, make_judges
 from aligner_bench.judges.canaries import CANARIES, Canary, KnownPair, known_pairs
-from aligner_bench.judges.specs import InspectorJudgeSpec, JudgeSpec
+from aligner_bench.judges.specs import EnsembleSpec, InspectorJudgeSpec, JudgeSpec
 from aligner_bench.preferences import combine
 from aligner_bench.schema import Number
 from aligner_bench.types import Services, Verdict
@@ -66,7 +66,7 @@ class JudgeAudit(_Row):
 def audit(experiment: Experiment, name: str, services: Services, most: int | None = None) -> JudgeAudit:
     """Audit one judge of an experiment on at most ``most`` known pairs (all of them by default)."""
     spec = experiment.judges[name]
-    report = audit_judge(name, make_judge(spec), services, most)
+    report = audit_judge(name, make_judges(experiment)[name], services, most)
     return report.model_copy(update={"kinship": kinship(experiment, spec)})
 
 
@@ -191,10 +191,11 @@ def _sentence(name: str, broken: Sequence[str], canaries: int) -> str:
 
 def kinship(experiment: Experiment, spec: JudgeSpec) -> list[str]:
     """Why this judge may prefer some of the experiment's systems: shared model, family or inspectors."""
-    own = {str(getattr(spec, "model", ""))} & set(experiment.models)
-    families = {experiment.models[name].family for name in own} | {getattr(spec, "family", None)}
+    asked = [experiment.judges[name] for name in spec.judges] if isinstance(spec, EnsembleSpec) else [spec]
+    own = {str(getattr(one, "model", "")) for one in asked} & set(experiment.models)
+    families = {experiment.models[name].family for name in own} | {getattr(s, "family", None) for s in asked}
     families.discard(None)
-    inspectors = set(spec.inspectors) if isinstance(spec, InspectorJudgeSpec) else set()
+    inspectors = {name for one in asked if isinstance(one, InspectorJudgeSpec) for name in one.inspectors}
     found, undeclared = [], False
     for name, system in experiment.systems.items():
         corrector = getattr(system, "corrector", None)

@@ -63,5 +63,5 @@ def _verdict(order: Literal["candidate_first", "baseline_first"], logit: PairLog
     preference = first if sign > 0 else 1 - first
     detail = f"logit {logit.value:+.5f} for the first answer"
     if logit.cut_tokens:
-        detail += f"; {logit.cut_tokens} {CUT}"
+        detail += f"; {logit.cut_tokens} tokens {CUT}"
     return Verdict(order, "tie" if preference == 0.5 else "ok", preference, detail)

@@ -10,7 +10,8 @@ from aligner_bench.correctors.workload import Work, workload
 from aligner_bench.errors import UsageError
 from aligner_bench.experiment import BestOfNSystem, Experiment, SuiteUse, UpstreamSystem
 from aligner_bench.inspectors.base import PACKAGED, packaged_pairs
-from aligner_bench.judges.base import Judge, make_judge
+from aligner_bench.judges.base import Judge, make_judges
+from aligner_bench.judges.specs import EnsembleSpec, ReferenceSpec
 from aligner_bench.runner import estimate
 from aligner_bench.runner.estimate import NOTHING, Expected
 from aligner_bench.suites import Suite, load_suite
@@ -130,25 +131,29 @@ def _corrector_stages(
     return stages
 
 
-def _judge_stages(experiment: Experiment, suites: Sequence[Suite]) -> list[PlannedStage]:
-    stages = []
+def _judge_stages(
+    experiment: Experiment, suites: Sequence[Suite], decoding: Mapping[str, Decoding]
+) -> list[PlannedStage]:
+    stages, prices = [], experiment.known_prices()
     for name, judge in make_judges(experiment).items():
-        pairs = sum(
-            len(suite) * len(comparison.baselines)
+        compared = [
+            (suite, len(comparison.baselines))
             for comparison in experiment.comparisons
             for suite in suites
             if judges_suite(experiment, name, comparison.judges, suite)
-        )
-        stages.append(PlannedStage("judge", name, pairs, True, judge.description + _calls(judge, pairs)))
+        ]
+        expected = estimate.verdicts(prices, judge, compared, decoding)
+        expected += estimate.audits(prices, judge, audit_pairs(judge))
+        pairs = sum(len(suite) * baselines for suite, baselines in compared)
+        stages.append(PlannedStage("judge", name, pairs, True, judge.description, expected))
     return stages
 
 
-def _calls(judge: Judge, pairs: int) -> str:
-    """How many calls a judge of words makes: all orders and samples, and the pairs it is tried on."""
-    each = getattr(judge, "calls_per_pair", 0)
-    if not each:
-        return ""
-    return f"; at most {each * (pairs + judge.audit_pairs):,} calls, {each} a pair, {judge.audit_pairs} to try it"
+def audit_pairs(judge: Judge) -> list[Pair]:
+    """The packaged pairs with a known winner that a judge is tried on; the candidate is the better answer."""
+    share = -(-judge.audit_pairs // len(PACKAGED))
+    known = [pair for criterion in PACKAGED for pair in packaged_pairs(criterion, "held_out")[:share]]
+    return [Pair(p.pair_id, p.prompt, p.better, p.worse) for p in known[: judge.audit_pairs]]
 
 
 def judges_suite(experiment: Experiment, judge: str, named: Sequence[str], suite: Suite) -> bool:

@@ -1,0 +1,143 @@
+"""The ``rubric`` judge: a model reasons about two answers by a rubric and ends with one tag.
+
+Ji et al. 2024 (arXiv 2402.02416, appendix) judge so for helpful, harmless, empathy and summary; the packaged
+rubrics ask the same questions in words of our own. A rubric is a YAML file, so that users can write theirs.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from aligner_bench.errors import UsageError, nearest
+from aligner_bench.hashing import sha256_text
+from aligner_bench.judges.prompted import BOTH, Asking, Order, PromptedJudge, Reading, shown
+from aligner_bench.judges.specs import RubricSpec
+from aligner_bench.suites.yamlfile import read_yaml, validated
+from aligner_bench.types import Completion, Decoding, Pair, Request
+
+_FOLDER = Path(__file__).parent / "rubrics"
+_SLOTS = ("prompt", "answer_a", "answer_b")
+_REFERENCES = "references"
+_SLOT = re.compile("{(" + "|".join((*_SLOTS, _REFERENCES)) + ")}")
+_NO_REFERENCES = "(none are recorded)"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Tags(_Part):
+    """What the reply must hold exactly one of. Without ``tie`` the judge has to decide."""
+
+    a: str = Field("[[responseA]]", min_length=2, description="names the answer shown first")
+    b: str = Field("[[responseB]]", min_length=2, description="names the answer shown second")
+    tie: str | None = Field("[[Equal]]", min_length=2, description="neither; null: ties are not allowed")
+
+    def all(self) -> tuple[str, ...]:
+        """The tags in use."""
+        return tuple(tag for tag in (self.a, self.b, self.tie) if tag is not None)
+
+
+class Rubric(_Part):
+    """One rubric: the demand, the tags by which its reply is read, and how the reply is made."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    description: str = ""
+    system: str = Field("", description="the system turn; empty for none")
+    user: str = Field(description="with {prompt}, {answer_a}, {answer_b}, and {references} where wanted")
+    tags: Tags = Tags()
+    names: Literal["better", "worse"] = Field("better", description="which answer the tag names")
+    decoding: Decoding = Decoding(max_new_tokens=1024)
+
+    @model_validator(mode="after")
+    def _demand_and_parser_agree(self) -> Self:
+        slots = [match[1] for match in _SLOT.finditer(self.user)]
+        for slot in _SLOTS:
+            if slots.count(slot) != 1:
+                raise ValueError(f"user: expected {{{slot}}} once, found it {slots.count(slot)} times")
+        tags = self.tags.all()
+        for tag in tags:
+            if tag not in self.system + self.user:
+                raise ValueError(f"tags: {tag!r} is not asked for in system or user")
+            if any(tag in other for other in tags if other is not tag):
+                raise ValueError(f"tags: {tag!r} is part of another tag")
+        return self
+
+
+def rubric_names() -> list[str]:
+    """The packaged rubrics."""
+    return sorted(file.stem for file in _FOLDER.glob("*.yaml"))
+
+
+def load_rubric(name: str) -> Rubric:
+    """A packaged rubric by name, or a YAML file. UsageError in one line, with file, line and field."""
+    is_file = name.endswith((".yaml", ".yml"))
+    if not is_file and name not in rubric_names():
+        raise UsageError(f"unknown rubric {name!r} (a name or a .yaml file): {nearest(name, rubric_names())}")
+    path = Path(name) if is_file else _FOLDER / f"{name}.yaml"
+    return validated(Rubric, read_yaml(path, "a rubric"))
+
+
+class RubricContract:
+    """A rubric's demand and its tags."""
+
+    def __init__(self, rubric: Rubric, decoding: Decoding) -> None:
+        self.rubric = rubric
+        self._decoding = decoding
+        tags = sorted(rubric.tags.all(), key=len, reverse=True)
+        self._tag = re.compile("|".join(map(re.escape, tags)))
+
+    def identity(self) -> dict[str, Any]:
+        """The texts' hash, the tags and what they name, decoding."""
+        rubric = self.rubric
+        return {
+            "rubric": rubric.name,
+            "prompt": sha256_text(f"{rubric.system}\x00{rubric.user}"),
+            "tags": rubric.tags.model_dump(mode="json"),
+            "names": rubric.names,
+            "decoding": self._decoding.model_dump(mode="json"),
+        }
+
+    def orders(self, pair: Pair) -> tuple[Order, ...]:
+        """Always both."""
+        return BOTH
+
+    def request(self, pair: Pair, first: str, second: str) -> Request:
+        """The demand; texts are put in in one pass, so that no answer is taken for a slot."""
+        references = "\n".join(f"- {text}" for text in pair.references) or _NO_REFERENCES
+        texts = dict(zip((*_SLOTS, _REFERENCES), (pair.prompt, first, second, references), strict=True))
+        filled = _SLOT.sub(lambda match: texts[match[1]], self.rubric.user)
+        history = (("system", self.rubric.system.strip()),) if self.rubric.system.strip() else ()
+        return Request(filled.strip(), history=history, decoding=self._decoding)
+
+    def read(self, completion: Completion) -> Reading:
+        """Exactly one tag, and what it means for the first answer; the reasons are the detail."""
+        said = shown(completion.text)
+        found = self._tag.findall(completion.text)
+        if len(found) != 1:
+            return Reading(None, "unparsable", f"{len(found)} tags, not one: {said}")
+        tags = self.rubric.tags
+        if found[0] == tags.tie:
+            return Reading(0.5, "tie", said)
+        wins = (found[0] == tags.a) == (self.rubric.names == "better")
+        return Reading(float(wins), "ok", said)
+
+
+def rubric_judge(spec: RubricSpec) -> PromptedJudge:
+    """The judge that a spec describes; UsageError where several samples would all be the same."""
+    rubric = load_rubric(spec.rubric)
+    changed = {"temperature": spec.temperature, "max_new_tokens": spec.max_new_tokens}
+    decoding = rubric.decoding.model_copy(update={k: v for k, v in changed.items() if v is not None})
+    if spec.repeats > 1 and decoding.temperature == 0:
+        raise UsageError("repeats: several samples need a temperature above 0; greedy ones are all the same")
+    often = f", {spec.repeats} samples an order" if spec.repeats > 1 else ""
+    return PromptedJudge(
+        RubricContract(rubric, decoding),
+        Asking("rubric", spec.model, spec.repeats, spec.max_answer_chars),
+        f"rubric {rubric.name} with {spec.model}, both orders{often}",
+        spec.audit_pairs,
+    )
