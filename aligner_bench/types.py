@@ -36,7 +36,7 @@ class Decoding(BaseModel):
     def _lean(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Later fields only where they are used: the ledger's keys of older items stay what they were."""
         data: dict[str, Any] = dump(self)
-        later = {"stop_after": ([], ()), "repetition_penalty": (1.0,)}
+        later: dict[str, tuple[Any, ...]] = {"stop_after": ([], ()), "repetition_penalty": (1.0,)}
         return {name: value for name, value in data.items() if value not in later.get(name, ())}
 
 
