@@ -7,17 +7,22 @@ import time
 from types import TracebackType
 from typing import Any
 
-_VERBS = {"complete": "answering", "score": "scoring", "choose": "judging"}
+from aligner_bench.costs import dollars
+from aligner_bench.textsafe import terminal_safe
+
+_VERBS = {"complete": "answering", "score": "scoring", "choose": "judging", "rank": "ranking"}
 _PLAIN_EVERY = 15.0  # seconds between plain lines
 
 
 class ShownProgress:
-    """Items, tokens a second and time left of each group of items; the ledger's share is named."""
+    """Step k of n, items, tokens a second, price so far and time left; the ledger's share is named."""
 
     def __init__(self) -> None:
         self._bar: Any = None
         self._task: Any = None
+        self._step = self._said_step = ""
         self._title, self._total, self._done, self._tokens = "", 0, 0, 0
+        self._usd = 0.0
         self._began = self._said = 0.0
 
     def __enter__(self) -> ShownProgress:
@@ -26,10 +31,10 @@ class ShownProgress:
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
             self._bar = Progress(
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(),
                 MofNCompleteColumn(),
-                TextColumn("{task.fields[speed]}"),
+                TextColumn("{task.fields[speed]}", markup=False),
                 TimeRemainingColumn(),
                 console=Console(stderr=True),
             )
@@ -42,34 +47,53 @@ class ShownProgress:
         if self._bar is not None:
             self._bar.stop()
 
+    def phase(self, number: int, of: int, title: str) -> None:
+        """A step of the run begins. It is only told where something is left to do in it."""
+        self._step = f"[{number}/{of}] {terminal_safe(title)}"
+
     def begin(self, stage: str, name: str, items: int, known: int) -> None:
         """A group begins."""
-        self._title = f"{_VERBS.get(stage, stage)} with {name}"
+        self._title = terminal_safe(f"{_VERBS.get(stage, stage)} with {name}")
         self._total, self._done, self._tokens = items - known, 0, 0
         self._began = self._said = time.monotonic()
         if self._bar is not None:
-            self._task = self._bar.add_task(self._title, total=self._total, speed="")
-        else:
-            reused = f", {known} in the ledger" if known else ""
-            self._say(f"{self._title}: {self._total} items{reused}")
+            title = f"{self._step} · {self._title}" if self._step else self._title
+            self._task = self._bar.add_task(title, total=self._total, speed="")
+            return
+        if self._step != self._said_step:
+            self._said_step = self._step
+            self._say(self._step)
+        reused = f", {known} in the ledger" if known else ""
+        self._say(f"{self._title}: {self._total} items{reused}")
 
-    def advance(self, items: int, tokens: int) -> None:
-        """A batch is stored."""
+    def advance(self, items: int, tokens: int, usd: float = 0.0) -> None:
+        """A batch is stored; ``usd`` is what the run has spent so far."""
         self._done += items
         self._tokens += tokens
+        self._usd = usd
         now = time.monotonic()
-        speed = f"{self._tokens / max(now - self._began, 1e-9):.0f} tokens/s" if self._tokens else ""
         if self._bar is not None:
-            self._bar.update(self._task, completed=self._done, speed=speed)
+            self._bar.update(self._task, completed=self._done, speed=self._speed(now))
         elif now - self._said > _PLAIN_EVERY:
             self._said = now
             left = (now - self._began) * (self._total - self._done) / max(self._done, 1)
-            self._say(f"  {self._done} of {self._total} items, {speed or '-'}, {left:.0f} s left")
+            speed = self._speed(now) or "-"
+            self._say(f"  {self._done} of {self._total} items, {speed}, {left:.0f} s left")
 
     def end(self) -> None:
         """The group is finished."""
         if self._bar is None:
-            self._say(f"  done in {time.monotonic() - self._began:.1f} s")
+            now = time.monotonic()
+            more = f", {speed}" if (speed := self._speed(now)) else ""
+            self._say(f"  {self._done} items in {now - self._began:.1f} s{more}")
+
+    def _speed(self, now: float) -> str:
+        parts = []
+        if self._tokens:
+            parts.append(f"{self._tokens / max(now - self._began, 1e-9):.0f} tokens/s")
+        if self._usd:
+            parts.append(f"{dollars(self._usd)} spent")
+        return ", ".join(parts)
 
     @staticmethod
     def _say(line: str) -> None:

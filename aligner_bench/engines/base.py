@@ -16,10 +16,15 @@ from aligner_bench.errors import UsageError, nearest
 from aligner_bench.types import Completion, Request
 
 _ENTRY_POINTS = "aligner_bench.engines"
+DEFAULT_BATCH = 32
+"""Items of a batch for engines that do not cut batches themselves."""
 _BUILT_IN = {
     "hf": "aligner_bench.engines.hf:HFEngine",
     "replay": "aligner_bench.engines.replay:ReplayEngine",
     "openai": "aligner_bench.engines.openai:OpenAIEngine",
+    "vllm": "aligner_bench.engines.vllm:VLLMEngine",
+    "vllm-server": "aligner_bench.engines.vllm_server:VLLMServerEngine",
+    "openvino": "aligner_bench.engines.openvino:OpenVINOEngine",
 }
 
 
@@ -28,13 +33,15 @@ class ModelSpec(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    engine: str = Field(description="hf, replay, openai, or a plugin's name")
+    engine: str = Field(description="hf, vllm, vllm-server, openvino, openai, replay, or a plugin's name")
     model: str | None = Field(None, description="a packaged name, a local folder, or a hub name")
     path: Path | None = Field(None, description="replay: the file with recorded outputs")
     revision: str | None = Field(None, description="hub revision")
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     chat: bool = Field(True, description="wrap prompts in the model's chat template")
-    batch_size: int = Field(32, ge=1)
+    batch_size: int | None = Field(
+        None, ge=1, description="most items of a batch; left out, the engine chooses by memory and length"
+    )
     base_url: str | None = Field(None, description="openai: the server's address, ending in /v1")
     api_key_env: str = Field("OPENAI_API_KEY", description="openai: the variable that holds the key")
     api_key_keyring: str | None = Field(
@@ -49,18 +56,34 @@ class ModelSpec(BaseModel):
     )
     batch_api: bool = Field(False, description="openai: through the provider's batches, slower and cheaper")
     retries: int = Field(5, ge=0, description="openai: further tries of a call that may succeed later")
+    lora: Path | None = Field(None, description="vllm: folder of a LoRA adapter over the model")
+    tensor_parallel_size: int = Field(1, ge=1, description="vllm: GPUs that share the weights")
+    max_model_len: int | None = Field(
+        None, ge=16, description="vllm, openvino: tokens of a prompt and its answer together"
+    )
+    enforce_eager: bool | None = Field(
+        None, description="vllm: without compilation, which is the default on CPUs, where it takes a minute"
+    )
+    kv_cache_gb: float | None = Field(
+        None, gt=0, description="vllm, openvino: GiB for the key-value cache (2 on CPUs)"
+    )
+    gpu_memory_utilization: float | None = Field(
+        None, gt=0, le=1, description="vllm: share of a GPU's memory for weights and cache together"
+    )
     family: str | None = Field(None, description="for self-preference warnings")
     smoke: str | None = Field(None, description="the small model that --scale smoke uses instead")
 
     @property
     def items_at_once(self) -> int:
         """Items of one batch: what fits the device, or as many calls as may be in flight."""
-        return self.concurrency if self.engine == "openai" else self.batch_size
+        return self.concurrency if self.engine == "openai" else self.batch_size or DEFAULT_BATCH
 
     @property
     def choices_at_once(self) -> int:
         """The same for ``choose``, whose prompts hold two answers and need about twice the memory."""
-        return self.concurrency if self.engine == "openai" else max(1, self.batch_size // 2)
+        return (
+            self.concurrency if self.engine == "openai" else max(1, (self.batch_size or DEFAULT_BATCH) // 2)
+        )
 
     @field_serializer("base_url")
     def _without_secrets(self, url: str | None) -> str | None:
@@ -116,6 +139,17 @@ class StreamingEngine(Protocol):
         self, requests: Mapping[str, Request], choices: Sequence[str], hooks: Hooks | None = None
     ) -> Iterator[dict[str, dict[str, float]]]:
         """``choose``, in the same way; an empty mapping is a call that failed."""
+
+
+@runtime_checkable
+class CuttingEngine(Protocol):
+    """An engine that knows which requests go well together, and how many of them fit its memory."""
+
+    def cut(self, requests: Sequence[Request], new_tokens: int | None = None) -> list[list[int]]:
+        """Indices of the requests in batches; the same list gives the same batches.
+
+        ``new_tokens`` is what each will be asked for, where that is not what its decoding says.
+        """
 
 
 class Engine(Protocol):

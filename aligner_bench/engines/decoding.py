@@ -1,4 +1,4 @@
-"""The decoding loop of the ``hf`` engine: left-padded batches whose rows do not influence each other."""
+"""The decoding loop of the ``hf`` engine: rows do not influence each other, and leave as they end."""
 
 from __future__ import annotations
 
@@ -13,20 +13,10 @@ from aligner_bench.types import FinishReason, Request
 if TYPE_CHECKING:
     import torch
 
+    from aligner_bench.engines.forward import Forward
+
 _COMPACT_AT = 0.25  # rebuilding the cache pays once this share of the rows has ended
-
-
-def left_pad(rows: Sequence[Sequence[int]], pad: int, device: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids and attention mask, each (rows, longest), padded on the left."""
-    import torch
-
-    width = max(len(row) for row in rows)
-    ids = torch.full((len(rows), width), pad, dtype=torch.long)
-    mask = torch.zeros((len(rows), width), dtype=torch.long)
-    for i, row in enumerate(rows):
-        ids[i, width - len(row) :] = torch.tensor(row, dtype=torch.long)
-        mask[i, width - len(row) :] = 1
-    return ids.to(device), mask.to(device)
+_BYTES_PER_CHAR = 4  # so a stop string of n characters ends within the last 4 n tokens and one more
 
 
 def item_stream(request: Request) -> np.random.Generator:
@@ -49,14 +39,20 @@ class _Row:
             self.reason = "stop"
             return
         self.ids.append(token)
-        stops = self.request.decoding.stop
-        if stops:
-            text = tokenizer.decode(self.ids, skip_special_tokens=True)
-            if any(stop in text for stop in stops):
-                self.reason = "stop_string"
-                return
+        if self._stopped(tokenizer):
+            self.reason = "stop_string"
+            return
         if len(self.ids) >= self.request.decoding.max_new_tokens:
             self.reason = "length"
+
+    def _stopped(self, tokenizer: Any) -> bool:
+        """Does a stop string end with the newest token? Only the tokens that it can span are decoded."""
+        stops = self.request.decoding.stop
+        if not stops:
+            return False
+        window = _BYTES_PER_CHAR * max(map(len, stops)) + 2
+        tail = tokenizer.decode(self.ids[-window:], skip_special_tokens=True)
+        return any(stop in tail for stop in stops)
 
     def text(self, tokenizer: Any) -> str:
         """The answer, cut before the first stop string; only new tokens are decoded."""
@@ -65,46 +61,29 @@ class _Row:
 
 
 def decode_batch(
-    model: Any,
+    forward: Forward,
     tokenizer: Any,
     prompts: Sequence[Sequence[int]],
     requests: Sequence[Request],
     end_ids: set[int],
 ) -> list[tuple[str, FinishReason, int]]:
     """Text, finish reason and number of new tokens of each prompt, in order."""
-    import torch
-
-    if not prompts:
-        return []
     rows = [_Row(request) for request in requests]
-    live = list(rows)
-    ids, mask = left_pad(prompts, tokenizer.pad_token_id, str(model.device))
-    positions = (mask.cumsum(-1) - 1).clamp(min=0)
-    output = model(
-        input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=True, logits_to_keep=1
-    )
-    cache = output.past_key_values
-    while True:
-        for row, token in zip(live, _next_tokens(output.logits[:, -1], live), strict=True):
+    order = sorted(range(len(rows)), key=lambda i: len(prompts[i]))
+    live = [rows[i] for i in order]
+    most = max((row.request.decoding.max_new_tokens for row in rows), default=0)
+    logits = forward.begin([prompts[i] for i in order], most) if rows else None
+    while logits is not None:
+        for row, token in zip(live, _next_tokens(logits, live), strict=True):
             if row.reason is None:
                 row.take(token, tokenizer, end_ids)
-        ended = sum(row.reason is not None for row in live)
-        if ended == len(live):
+        running = [i for i, row in enumerate(live) if row.reason is None]
+        if not running:
             break
-        if ended >= _COMPACT_AT * len(live):
-            keep = torch.tensor([i for i, row in enumerate(live) if row.reason is None], device=mask.device)
-            cache.batch_select_indices(keep)
-            mask = mask[keep]
-            live = [row for row in live if row.reason is None]
-        tokens = [row.ids[-1] if row.ids else tokenizer.pad_token_id for row in live]
-        mask = torch.cat([mask, mask.new_ones((len(live), 1))], dim=-1)
-        output = model(
-            input_ids=torch.tensor(tokens, device=mask.device)[:, None],
-            attention_mask=mask,
-            position_ids=mask.sum(-1, keepdim=True) - 1,
-            past_key_values=cache,
-            use_cache=True,
-        )
+        if len(live) - len(running) >= _COMPACT_AT * len(live):
+            forward.keep(running)
+            live = [live[i] for i in running]
+        logits = forward.step([row.ids[-1] if row.ids else 0 for row in live])
     return [(row.text(tokenizer), row.reason or "length", len(row.ids)) for row in rows]
 
 

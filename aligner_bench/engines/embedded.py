@@ -10,14 +10,12 @@ import contextlib
 import hashlib
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-from aligner_bench.cache import cache_dir
 from aligner_bench.errors import UsageError
 
 
@@ -91,26 +89,7 @@ def atomic_folder(target: Path) -> Iterator[Path]:
 
 def converted_smollm2() -> Path:
     """The folder with the fp32 copy of SmolLM2, converted from GGUF on first use (about half a minute)."""
+    from aligner_bench.engines.gguf import converted_gguf
+
     source = embedded_path(SMOLLM2)
-    target = cache_dir() / "models" / f"{SMOLLM2}-{file_digest(source)[:16]}"
-    if not target.exists():
-        print(f"converting {SMOLLM2} once into {target.parent}", file=sys.stderr)
-        with atomic_folder(target) as draft:
-            _convert_gguf(source, draft)
-    return target
-
-
-def _convert_gguf(source: Path, target: Path) -> None:
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
-
-    model = AutoModelForCausalLM.from_pretrained(source.parent, gguf_file=source.name, dtype=torch.float32)
-    # A model read from GGUF refuses to be saved; its weights in a clean model of the same shape do not.
-    config = model.config
-    if hasattr(config, "quantization_config"):
-        del config.quantization_config
-    clean = LlamaForCausalLM(config)
-    clean.load_state_dict(model.state_dict())
-    clean.generation_config = model.generation_config
-    clean.save_pretrained(target)
-    AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name).save_pretrained(target)
+    return converted_gguf(source, f"{SMOLLM2}-{file_digest(source)[:16]}")

@@ -1,23 +1,37 @@
-"""The ``hf`` engine: any causal language model of transformers, on CPU or GPU.
+"""The ``hf`` engine: any causal language model of transformers, on CPU or GPU; GGUF files too.
 
-The decoding loop is our own, for three things ``generate`` does not give: a random stream per item (so that a
-sampled answer does not depend on its neighbours in the batch), rows that leave the batch when they end, and
-stop strings that are cut exactly.
+The decoding loop is our own, for what ``generate`` does not give: a random stream per item (so that a sampled
+answer does not depend on its neighbours in the batch), rows that leave the batch when they end, stop strings
+that are cut exactly, and a beginning that all prompts of a batch share being computed once.
 """
 
 from __future__ import annotations
 
+import gc
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from aligner_bench.engines.base import ModelSpec
+from aligner_bench.engines.batches import Budget, cut, halving
 from aligner_bench.engines.embedded import SMOLLM2, converted_smollm2
+from aligner_bench.engines.gguf import converted_gguf, gguf_digest, is_gguf
+from aligner_bench.engines.memory import kv_bytes_per_token, total_memory
 from aligner_bench.engines.prompts import PromptBuilder, TransformersTokenizer, weights_identity
 from aligner_bench.errors import MissingExtraError, UsageError
-from aligner_bench.types import Completion, Request
+from aligner_bench.types import Completion, FinishReason, Request
+
+if TYPE_CHECKING:
+    from aligner_bench.engines.forward import Forward
 
 _VERSION = 1  # part of the identity: raise it when the same weights would give other texts
+# Rows of a batch where the user gives none. More rows gained nothing on 2 cores, and cost memory.
+_ROWS = {"cpu": 64, "cuda": 256}
+_CACHE_SHARE = 0.25  # of all memory, for keys and values
+
+Decoded = tuple[str, FinishReason, int]
+ResultT = TypeVar("ResultT")
 
 
 class HFEngine:
@@ -28,6 +42,9 @@ class HFEngine:
             raise UsageError("engine hf: field model is missing (a packaged name, a folder, or a hub name)")
         self._spec = spec
         self._name: str = spec.model
+        self._known: dict[tuple[Request, int], tuple[list[int], int]] = {}
+        self.prompt_tokens_computed = 0
+        """Prompt tokens that went through the model: fewer than the prompts have where they share a start."""
 
     def identity(self) -> dict[str, Any]:
         """Weights, precision and whether the chat template is used."""
@@ -39,86 +56,184 @@ class HFEngine:
         """Load weights and tokenizer onto the GPU if there is one, else the CPU."""
         try:
             import torch
-            from transformers import AutoModelForCausalLM, AutoTokenizer
             from transformers.utils import logging
         except ImportError as error:
             raise MissingExtraError(str(error.name), "hf", "engine hf") from error
+        from aligner_bench.engines.forward import PrefixStore, fast_path
+
         logging.disable_progress_bar()
-        source = str(converted_smollm2()) if self._name == SMOLLM2 else self._name
-        try:
-            self._tokenizer = AutoTokenizer.from_pretrained(source, revision=self._spec.revision)
-            model = AutoModelForCausalLM.from_pretrained(
-                source, revision=self._spec.revision, dtype=getattr(torch, self._spec.dtype)
-            )
-        except OSError as error:
-            reason = str(error).splitlines()[0]
-            raise UsageError(f"engine hf: cannot load model {self._name!r}: {reason}") from error
-        self._device = "cuda" if torch.cuda.is_available() else "cpu"
-        self._model = model.to(self._device).eval()
-        if self._tokenizer.pad_token_id is None:
-            self._tokenizer.pad_token = self._tokenizer.eos_token
+        self._tokenizer, model = self._read(self._source())
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._model = model.to(device).eval()
         self._stop_ids = self._end_ids()
         limit = getattr(model.config, "max_position_embeddings", None)
         self._prompts = PromptBuilder(
             TransformersTokenizer(self._tokenizer), int(limit or 2048), chat=self._spec.chat
         )
+        self._shares_prefixes = fast_path(model)
+        self._prefixes = PrefixStore(model) if self._shares_prefixes else None
+        a_token = kv_bytes_per_token(model.config.get_text_config(), model.dtype.itemsize)
+        tokens = int(total_memory() * _CACHE_SHARE / a_token)
+        self.budget = Budget(self._spec.batch_size or _ROWS[device], tokens)
+
+    def unload(self) -> None:
+        """Give the memory back; ``load`` may be called again."""
+        del self._model, self._tokenizer, self._prompts, self._prefixes
+        self._known = {}
+        _release()
+
+    def facts(self) -> dict[str, Any]:
+        """What the manifest says of its work."""
+        return {
+            "shared_prefixes": self._shares_prefixes,
+            "prompt_tokens_computed": self.prompt_tokens_computed,
+            "batches_halved_for_memory": self.budget.halvings,
+        }
+
+    def cut(self, requests: Sequence[Request], new_tokens: int | None = None) -> list[list[int]]:
+        """Indices of the requests that should share a batch: by shared beginnings, length and budget."""
+        new = [_new_tokens(request, new_tokens) for request in requests]
+        self._known = {
+            (r, n): self._prompts.encode(r, n) for r, n in dict.fromkeys(zip(requests, new, strict=True))
+        }
+        prompts = [self._known[key][0] for key in zip(requests, new, strict=True)]
+        return cut(prompts, new, self.budget)
 
     def complete(self, requests: Sequence[Request]) -> list[Completion]:
-        """Complete one batch. All requests of a batch share their decoding settings.
+        """Complete one batch; where it is too large for memory, in parts.
 
-        A prompt that cannot fit even without its answer part is a completion with status error.
+        A prompt that cannot fit even without its answer part, or that memory does not hold even alone, is a
+        completion with status error.
         """
-        import torch
-
-        from aligner_bench.engines.decoding import decode_batch
-
         start = time.perf_counter()
-        encoded = [self._prompts.encode(request, request.decoding.max_new_tokens) for request in requests]
-        fitting = [i for i, (ids, _) in enumerate(encoded) if ids]
-        with torch.inference_mode():
-            rows = decode_batch(
-                self._model,
-                self._tokenizer,
-                [encoded[i][0] for i in fitting],
-                [requests[i] for i in fitting],
-                self._stop_ids,
-            )
-        share = (time.perf_counter() - start) / max(len(requests), 1)
+        new = [request.decoding.max_new_tokens for request in requests]
+        encoded = [self._encode(request, n) for request, n in zip(requests, new, strict=True)]
         too_long = Completion("", "error", error=f"the prompt alone exceeds {self._prompts.context} tokens")
         completions = [too_long] * len(requests)
+        prompts = [ids for ids, _ in encoded]
+        fitting = [i for i, ids in enumerate(prompts) if ids]
+        rows: list[Decoded] = self._within_memory(
+            fitting,
+            lambda i: len(prompts[i]) + new[i],
+            lambda batch: self._decode([prompts[i] for i in batch], [requests[i] for i in batch]),
+            ("", "error", 0),
+        )
+        share = (time.perf_counter() - start) / max(len(requests), 1)
         for i, (text, reason, n_new) in zip(fitting, rows, strict=True):
-            ids, cut = encoded[i]
-            completions[i] = Completion(text, reason, len(ids), n_new, cut, round(share, 4))
+            ids, n_cut = encoded[i]
+            error = f"out of memory with one prompt of {len(ids)} tokens" if reason == "error" else None
+            completions[i] = Completion(text, reason, len(ids), n_new, n_cut, round(share, 4), error)
         return completions
 
     def choose(self, requests: Sequence[Request], choices: Sequence[str]) -> list[dict[str, float]]:
-        """Next-token probability of each choice's first token.
+        """Next-token probability of each choice's first token; nothing where memory does not hold the prompt.
 
         Raises UsageError where two choices begin with the same token, for then they cannot be told apart.
         """
-        import torch
-
-        from aligner_bench.engines.decoding import left_pad
-
         first = [self._tokenizer.encode(choice, add_special_tokens=False)[0] for choice in choices]
         if len(set(first)) < len(first):
             raise UsageError(f"the choices {', '.join(choices)} begin with the same token in {self._name}")
-        encoded = [self._prompts.encode(request, 1) for request in requests]
-        for (ids, _), request in zip(encoded, requests, strict=True):
+        prompts = [self._encode(request, 1)[0] for request in requests]
+        for ids, request in zip(prompts, requests, strict=True):
             if not ids:
                 raise UsageError(
                     f"a judge prompt exceeds {self._prompts.context} tokens: {request.prefix[:60]!r}…"
                 )
-        batch, mask = left_pad([ids for ids, _ in encoded], self._tokenizer.pad_token_id, self._device)
+        rows: list[list[float]] = self._within_memory(
+            range(len(prompts)),
+            lambda i: len(prompts[i]) + 1,
+            lambda batch: self._probabilities([prompts[i] for i in batch], first),
+            [],
+        )
+        return [dict(zip(choices, row, strict=True)) if row else {} for row in rows]
+
+    def _encode(self, request: Request, new_tokens: int) -> tuple[list[int], int]:
+        return self._known.get((request, new_tokens)) or self._prompts.encode(request, new_tokens)
+
+    def _within_memory(
+        self,
+        batch: Sequence[int],
+        width: Callable[[int], int],
+        run: Callable[[Sequence[int]], list[ResultT]],
+        lost: ResultT,
+    ) -> list[ResultT]:
+        import torch
+
+        def release() -> None:
+            if self._prefixes is not None:
+                self._prefixes.clear()
+            _release()
+
         with torch.inference_mode():
-            positions = (mask.cumsum(-1) - 1).clamp(min=0)
-            logits = self._model(
-                input_ids=batch, attention_mask=mask, position_ids=positions, logits_to_keep=1
-            ).logits[:, -1]
-            probabilities = torch.softmax(logits.double(), dim=-1)[:, first].tolist()
-        return [dict(zip(choices, row, strict=True)) for row in probabilities]
+            return halving(batch, width, run, lost, release, self.budget)
+
+    def _decode(self, prompts: Sequence[Sequence[int]], requests: Sequence[Request]) -> list[Decoded]:
+        from aligner_bench.engines.decoding import decode_batch
+
+        forward = self._forward()
+        rows = decode_batch(forward, self._tokenizer, prompts, requests, self._stop_ids)
+        self.prompt_tokens_computed += forward.computed
+        return rows
+
+    def _probabilities(self, prompts: Sequence[Sequence[int]], tokens: Sequence[int]) -> list[list[float]]:
+        """Probability of each of ``tokens`` after each prompt."""
+        import torch
+
+        from aligner_bench.engines.forward import passes
+
+        order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+        found: dict[int, list[float]] = {}
+        for rows in passes([len(prompts[i]) for i in order]):
+            forward = self._forward()
+            logits = forward.begin([prompts[i] for i in order[rows]], 0)
+            values = torch.softmax(logits.double(), dim=-1)[:, list(tokens)].tolist()
+            found |= dict(zip(order[rows], values, strict=True))
+            self.prompt_tokens_computed += forward.computed
+        return [found[i] for i in range(len(prompts))]
+
+    def _forward(self) -> Forward:
+        from aligner_bench.engines.forward import PlainForward, SharedForward
+
+        if self._prefixes is None:
+            return PlainForward(self._model)
+        return SharedForward(self._model, self._prefixes)
+
+    def _source(self) -> str:
+        if self._name == SMOLLM2:
+            return str(converted_smollm2())
+        if is_gguf(self._name):
+            path = Path(self._name)
+            return str(converted_gguf(path, f"gguf-{gguf_digest(path)[:16]}"))
+        return self._name
+
+    def _read(self, source: str) -> tuple[Any, Any]:
+        import torch
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        revision = self._spec.revision
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(source, revision=revision)
+            model = AutoModelForCausalLM.from_pretrained(
+                source, revision=revision, dtype=getattr(torch, self._spec.dtype)
+            )
+        except OSError as error:
+            reason = str(error).splitlines()[0]
+            raise UsageError(f"engine hf: cannot load model {self._name!r}: {reason}") from error
+        return tokenizer, model
 
     def _end_ids(self) -> set[int]:
         configured = self._model.generation_config.eos_token_id
         ids = configured if isinstance(configured, list) else [configured]
         return {i for i in [*ids, self._tokenizer.eos_token_id] if i is not None}
+
+
+def _new_tokens(request: Request, wanted: int | None) -> int:
+    return request.decoding.max_new_tokens if wanted is None else wanted
+
+
+def _release() -> None:
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from aligner_bench.engines.base import ModelSpec
 from aligner_bench.engines.embedded import SMOLLM2, embedded_path, file_digest, weights_digest
+from aligner_bench.engines.gguf import gguf_digest, is_gguf
 from aligner_bench.types import Request
 
 
@@ -104,6 +105,8 @@ def weights_identity(spec: ModelSpec) -> dict[str, Any]:
     name = spec.model or ""
     if name == SMOLLM2:
         return {"model": SMOLLM2, "weights": file_digest(embedded_path(SMOLLM2))}
+    if is_gguf(name):
+        return {"weights": gguf_digest(Path(name))}
     folder = Path(name)
     if folder.is_dir():
         return {"weights": weights_digest(folder)}

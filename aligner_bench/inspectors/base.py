@@ -24,7 +24,9 @@ class InspectorSpec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: str = Field(description="packaged:ethical|factuality|helpful, or a local folder")
-    batch_size: int = Field(32, ge=1)
+    batch_size: int | None = Field(
+        None, ge=1, description="most answers of a batch; left out, as many as go well by length"
+    )
 
     @property
     def criterion(self) -> str | None:

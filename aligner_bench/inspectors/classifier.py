@@ -2,49 +2,79 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from aligner_bench.cache import cache_dir
+from aligner_bench.engines.batches import Budget, cut_lengths, halving
 from aligner_bench.engines.embedded import MINILM, atomic_folder, embedded_path
 from aligner_bench.errors import MissingExtraError, UsageError
 from aligner_bench.hashing import digest
+from aligner_bench.inspectors.backbone import share
 from aligner_bench.inspectors.base import InspectorSpec, Training, inspector_identity, packaged_pairs
 from aligner_bench.types import Score
 
 # Scores are kept to 6 digits: batching moves the 7th, and nothing that is decided on them needs it.
 _DIGITS = 6
+_ROWS, _TOKENS = 128, 8192  # of one batch, where the user gives no batch size
+
+
+class _Fitted(NamedTuple):
+    prompt: str
+    answer: str
+    cut_tokens: int
+    tokens: int
 
 
 class Classifier:
-    """One inspector. Packaged ones are trained on first use (under a minute) and cached."""
+    """One inspector, or several that share an encoder. Packaged ones are trained on first use and cached."""
 
-    def __init__(self, spec: InspectorSpec) -> None:
+    def __init__(self, spec: InspectorSpec, *siblings: InspectorSpec) -> None:
         self.spec = spec
+        self._specs = (spec, *siblings)
 
     def load(self) -> None:
         """Load the weights, training them first where the cache has none."""
         try:
             import torch
-            from transformers import AutoModelForSequenceClassification, AutoTokenizer
+            from transformers import AutoTokenizer
         except ImportError as error:
             raise MissingExtraError(str(error.name), "hf", "an inspector") from error
         _silence()
         folder = trained_folder(self.spec)
         self._tokenizer = AutoTokenizer.from_pretrained(folder)
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
-        model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32)
-        if model.config.num_labels != 2:
-            raise UsageError(
-                f"inspector {self.spec.model!r}: expected 2 classes, found {model.config.num_labels}"
-            )
-        self._model = model.to(self._device).eval()
-        self._max_length = min(int(getattr(model.config, "max_position_embeddings", 512)), 512)
+        self._models = [self._read(spec) for spec in self._specs]
+        self._encoder = share(self._models)
+        config = self._models[0].config
+        self._max_length = min(int(getattr(config, "max_position_embeddings", 512)), 512)
+        rows = min((spec.batch_size or _ROWS for spec in self._specs), default=_ROWS)
+        self.budget = Budget(rows, _TOKENS)
+
+    def unload(self) -> None:
+        """Give the memory back; ``load`` may be called again."""
+        del self._models, self._encoder, self._tokenizer
+
+    @property
+    def encoder_passes(self) -> int:
+        """How often the encoder ran over a batch since it was loaded."""
+        return int(self._encoder.passes)
+
+    def cut(self, pairs: Sequence[tuple[str, str]]) -> list[list[int]]:
+        """Indices of the pairs in batches of like length, as many as the budget of tokens holds."""
+        texts = self._tokenizer([p for p, _ in pairs], [a for _, a in pairs], verbose=False)["input_ids"]
+        lengths = [min(len(ids), self._max_length) for ids in texts]
+        return cut_lengths(lengths, self.budget)
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> list[Score]:
-        """Probability of class 1 for each (prompt, answer).
+        """Probability of class 1 for each (prompt, answer), by the first head."""
+        return self.score_all(pairs)[0]
+
+    def score_all(self, pairs: Sequence[tuple[str, str]]) -> list[list[Score]]:
+        """The same for every head, in their order; the encoder runs once.
 
         Where a pair is too long the question is shortened first, then the answer's end; never the other
         way round, for the answer is what is judged. What was left out is counted.
@@ -52,28 +82,68 @@ class Classifier:
         import torch
 
         fitted = [self._fit(prompt, answer) for prompt, answer in pairs]
-        encoded = self._tokenizer(
-            [pair[0] for pair in fitted], [pair[1] for pair in fitted], padding=True, return_tensors="pt"
-        ).to(self._device)
         with torch.inference_mode():
-            logits = self._model(**encoded).logits.double()
-        values = torch.softmax(logits, dim=-1)[:, 1].tolist()
-        return [Score(round(value, _DIGITS), pair[2]) for value, pair in zip(values, fitted, strict=True)]
+            rows: list[list[float]] = halving(
+                range(len(pairs)),
+                lambda i: fitted[i][3],
+                lambda batch: self._values([fitted[i] for i in batch]),
+                [],
+                _collect,
+                self.budget,
+            )
+        if not all(rows):
+            raise UsageError(f"inspector {self.spec.model!r}: out of memory with a single answer")
+        return [
+            [
+                Score(round(row[head], _DIGITS), pair.cut_tokens)
+                for row, pair in zip(rows, fitted, strict=True)
+            ]
+            for head in range(len(self._models))
+        ]
 
-    def _fit(self, prompt: str, answer: str) -> tuple[str, str, int]:
+    def _values(self, fitted: Sequence[_Fitted]) -> list[list[float]]:
+        """Each text's scores, one a head."""
+        import torch
+
+        encoded = self._tokenizer(
+            [pair.prompt for pair in fitted],
+            [pair.answer for pair in fitted],
+            padding=True,
+            return_tensors="pt",
+        ).to(self._device)
+        self._encoder.next_batch()
+        logits = [model(**encoded).logits.double() for model in self._models]
+        heads = [torch.softmax(one, dim=-1)[:, 1].tolist() for one in logits]
+        return [list(row) for row in zip(*heads, strict=True)]
+
+    def _read(self, spec: InspectorSpec) -> Any:
+        import torch
+        from transformers import AutoModelForSequenceClassification
+
+        model = AutoModelForSequenceClassification.from_pretrained(trained_folder(spec), dtype=torch.float32)
+        if model.config.num_labels != 2:
+            raise UsageError(f"inspector {spec.model!r}: expected 2 classes, found {model.config.num_labels}")
+        return model.to(self._device).eval()
+
+    def _fit(self, prompt: str, answer: str) -> _Fitted:
         budget = self._max_length - 3  # [CLS] prompt [SEP] answer [SEP]
         prompt_ids = self._tokenizer.encode(prompt, add_special_tokens=False, verbose=False)
         answer_ids = self._tokenizer.encode(answer, add_special_tokens=False, verbose=False)
         excess = len(prompt_ids) + len(answer_ids) - budget
         if excess <= 0:
-            return prompt, answer, 0
+            return _Fitted(prompt, answer, 0, len(prompt_ids) + len(answer_ids) + 3)
         keep_prompt = max(0, len(prompt_ids) - excess)
         keep_answer = budget - keep_prompt
-        return (
+        return _Fitted(
             self._tokenizer.decode(prompt_ids[:keep_prompt]),
             self._tokenizer.decode(answer_ids[: max(0, keep_answer - 2)]) if keep_prompt == 0 else answer,
             excess,
+            self._max_length,
         )
+
+
+def _collect() -> None:
+    gc.collect()
 
 
 def _silence() -> None:

@@ -14,7 +14,7 @@ from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 
 from aligner_bench.costs import Purse, price_of
-from aligner_bench.engines.base import Engine, Hooks, ModelSpec, StreamingEngine, make_engine
+from aligner_bench.engines.base import CuttingEngine, Engine, Hooks, ModelSpec, StreamingEngine, make_engine
 from aligner_bench.errors import UsageError, nearest
 from aligner_bench.hashing import digest
 from aligner_bench.inspectors.base import InspectorSpec, inspector_identity
@@ -27,17 +27,21 @@ if TYPE_CHECKING:
 
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
+_WINDOW = 4096  # items of like size from which an engine cuts its batches
 _RANKER_BUNDLE = 4  # batches that a pair ranker gets at once; a kill loses at most these
 
 
 class Progress(Protocol):
     """Told of every batch: what was asked for, what the ledger had, what was done."""
 
+    def phase(self, number: int, of: int, title: str) -> None:
+        """A step of the run begins, the ``number``-th of ``of``."""
+
     def begin(self, stage: str, name: str, items: int, known: int) -> None:
         """A group of items of one model begins; ``known`` of them are in the ledger."""
 
-    def advance(self, items: int, tokens: int) -> None:
-        """A batch is finished and stored."""
+    def advance(self, items: int, tokens: int, usd: float = 0.0) -> None:
+        """A batch is finished and stored; ``usd`` is what the whole run has spent so far."""
 
     def end(self) -> None:
         """The group is finished."""
@@ -46,10 +50,13 @@ class Progress(Protocol):
 class Silent:
     """Progress that says nothing."""
 
+    def phase(self, number: int, of: int, title: str) -> None:
+        """Nothing."""
+
     def begin(self, stage: str, name: str, items: int, known: int) -> None:
         """Nothing."""
 
-    def advance(self, items: int, tokens: int) -> None:
+    def advance(self, items: int, tokens: int, usd: float = 0.0) -> None:
         """Nothing."""
 
     def end(self) -> None:
@@ -75,6 +82,8 @@ class _Stage(Generic[ItemT, ResultT]):
     cost: Callable[[ItemT, ResultT], float] = lambda _, __: 0.0  # and what it did cost
     # Instead of batches, where the engine streams: all items at once, and results as they come.
     flow: Callable[[Mapping[str, ItemT], Hooks], Iterator[Mapping[str, ResultT]]] | None = None
+    # Instead of batch_size, where the engine knows better: indices of the items that share a batch.
+    cut: Callable[[Sequence[ItemT]], list[list[int]]] | None = None
 
     def batches(self, items: Mapping[str, ItemT]) -> Iterator[list[str]]:
         """Keys of all items in batches that depend on the items alone."""
@@ -83,8 +92,11 @@ class _Stage(Generic[ItemT, ResultT]):
             return self.group(items[key]), self.size(items[key]), key
 
         for _, group in groupby(sorted(items, key=rank), key=lambda key: self.group(items[key])):
-            while batch := list(islice(group, self.batch_size)):
-                yield batch
+            while batch := list(islice(group, self.batch_size if self.cut is None else _WINDOW)):
+                if self.cut is None:
+                    yield batch
+                else:
+                    yield from ([batch[i] for i in part] for part in self.cut([items[k] for k in batch]))
 
 
 def _plain(completion: Completion) -> dict[str, Any]:
@@ -114,9 +126,19 @@ class Workbench:
         self._classifiers: dict[str, Any] = {}
         self._rankers: dict[str, PairEngine] = {}
         self._identities: dict[str, dict[str, Any]] = {}
+        self._phase = self._phases = 0
         self.loads: dict[str, int] = {}
         self.done: dict[str, int] = {}
         self.reused: dict[str, int] = {}
+
+    def expect(self, phases: int) -> None:
+        """How many steps the work has, for the progress."""
+        self._phases = phases
+
+    def phase(self, title: str) -> None:
+        """The next step begins."""
+        self._phase += 1
+        self._progress.phase(self._phase, max(self._phases, self._phase), title)
 
     def identity(self, name: str) -> dict[str, Any]:
         """What defines a model or an inspector."""
@@ -146,6 +168,7 @@ class Workbench:
             at_most=lambda request: self.purse.at_most(model, request),
             cost=lambda _, completion: self.purse.cost_of(model, completion),
             flow=self._completions(model) if self._streams(model) else None,
+            cut=(lambda batch: self._cutter(model).cut(batch)) if self._cuts(model) else None,
         )
         found = self._through(stage, requests)
         return [replace(completion, cost=self.purse.cost_of(model, completion)) for completion in found]
@@ -170,6 +193,7 @@ class Workbench:
             at_most=lambda request: self.purse.at_most(model, request, 1),
             cost=lambda request, _: self.purse.at_most(model, request, 1),
             flow=self._choices(model, choices) if self._streams(model) else None,
+            cut=(lambda batch: self._cutter(model).cut(batch, 1)) if self._cuts(model) else None,
         )
         return self._through(stage, requests)
 
@@ -258,7 +282,8 @@ class Workbench:
         kept = {key: stage.encode(result) for key, result in fresh.items() if stage.keep(result)}
         self._ledger.put(stage.name, kept)
         self.done[stage.name] = self.done.get(stage.name, 0) + len(fresh)
-        self._progress.advance(len(fresh), sum(stage.tokens(result) for result in fresh.values()))
+        tokens = sum(stage.tokens(result) for result in fresh.values())
+        self._progress.advance(len(fresh), tokens, self.purse.spent)
 
     def _affordable(self, stage: _Stage[ItemT, ResultT], batch: Mapping[str, ItemT]) -> dict[str, ItemT]:
         """The items of a batch that may start, what they can cost set aside; all of them without a limit."""
@@ -286,6 +311,12 @@ class Workbench:
 
     def _streams(self, model: str) -> bool:
         return isinstance(make_engine(self._model(model)), StreamingEngine)
+
+    def _cuts(self, model: str) -> bool:
+        return isinstance(make_engine(self._model(model)), CuttingEngine)
+
+    def _cutter(self, model: str) -> CuttingEngine:
+        return cast(CuttingEngine, self._engine(model))
 
     def _completions(
         self, model: str

@@ -1,0 +1,124 @@
+"""How many prompts go through a model at once: by tokens, by shared beginnings, and by what memory allows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TypeVar
+
+_WORTH_A_BATCH = 4096  # prompt tokens that a prefix of its own must save before a group leaves the others
+_LEAST_GAIN = 32  # tokens that such a prefix must be longer
+_LEAST_TOKENS = 256
+
+ResultT = TypeVar("ResultT")
+
+
+@dataclass
+class Budget:
+    """What a batch may hold: ``rows`` prompts, and ``tokens`` of rows times padded length, answers included.
+
+    ``halvings`` counts how often memory ran out.
+    """
+
+    rows: int
+    tokens: int
+    halvings: int = 0
+
+    def halve(self, rows: int, tokens: int) -> None:
+        """Memory ran out with so many rows and tokens: from now on at most half of that."""
+        self.tokens = max(_LEAST_TOKENS, min(self.tokens, tokens) // 2)
+        self.rows = max(1, min(self.rows, rows) // 2)
+        self.halvings += 1
+
+    def fits(self, rows: int, width: int) -> bool:
+        """May a batch be that large? One row always may."""
+        return rows <= 1 or (rows <= self.rows and rows * width <= self.tokens)
+
+
+def cut(prompts: Sequence[Sequence[int]], new_tokens: Sequence[int], budget: Budget) -> list[list[int]]:
+    """Indices of prompts that share a batch: like beginnings, then like lengths, within the budget."""
+    widths = [len(prompt) + new for prompt, new in zip(prompts, new_tokens, strict=True)]
+    return [batch for group in by_prefix(prompts) for batch in cut_lengths(widths, budget, group)]
+
+
+def cut_lengths(widths: Sequence[int], budget: Budget, group: Sequence[int] | None = None) -> list[list[int]]:
+    """Indices (of a group, or all) in batches of like width, shortest first, within the budget."""
+    batches: list[list[int]] = []
+    for i in sorted(range(len(widths)) if group is None else group, key=lambda i: (widths[i], i)):
+        if batches and budget.fits(len(batches[-1]) + 1, widths[i]):
+            batches[-1].append(i)
+        else:
+            batches.append([i])
+    return batches
+
+
+def by_prefix(prompts: Sequence[Sequence[int]]) -> list[list[int]]:
+    """Indices in groups: prompts leave the others where a longer common beginning saves enough."""
+    order = sorted(range(len(prompts)), key=lambda i: tuple(prompts[i]))
+    return [group for group in _split(prompts, order) if group]
+
+
+def _split(prompts: Sequence[Sequence[int]], order: list[int]) -> Iterator[list[int]]:
+    """``order`` is sorted by tokens, so the first and last prompt tell what all of them share."""
+    rest: list[int] = []
+    shared = _shared(prompts, order)
+    for _, run in groupby(order, key=lambda i: prompts[i][shared : shared + 1]):
+        child = list(run)
+        gain = _shared(prompts, child) - shared
+        if len(child) < len(order) and gain >= _LEAST_GAIN and gain * (len(child) - 1) >= _WORTH_A_BATCH:
+            yield from _split(prompts, child)
+        else:
+            rest += child
+    yield rest
+
+
+def _shared(prompts: Sequence[Sequence[int]], order: Sequence[int]) -> int:
+    if not order:
+        return 0
+    low, high = prompts[order[0]], prompts[order[-1]]
+    pairs = enumerate(zip(low, high, strict=False))
+    return next((i for i, (a, b) in pairs if a != b), min(len(low), len(high)))
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Is this what torch raises, on a GPU or a CPU, when an allocation fails?"""
+    import torch
+
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    text = str(error)
+    return isinstance(error, RuntimeError) and (
+        "not enough memory" in text or "can't allocate memory" in text
+    )
+
+
+def halving(
+    batch: Sequence[int],
+    width: Callable[[int], int],
+    run: Callable[[Sequence[int]], list[ResultT]],
+    lost: ResultT,
+    release: Callable[[], None],
+    budget: Budget,
+) -> list[ResultT]:
+    """Results of ``run`` over a batch of indices, in halves where memory runs out; else ``lost``.
+
+    ``width`` is one item's length, answer included; ``release`` frees what can be freed before the next try.
+    """
+    if not batch:
+        return []
+    widest = max(width(i) for i in batch)
+    if budget.fits(len(batch), widest):
+        try:
+            return run(batch)
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+        # Past the except block, which held on to them, the failed pass's tensors are gone.
+        release()
+        budget.halve(len(batch), len(batch) * widest)
+        if len(batch) == 1:
+            return [lost]
+    middle = len(batch) // 2
+    halves = (batch[:middle], batch[middle:])
+    return [one for half in halves for one in halving(half, width, run, lost, release, budget)]

@@ -1,0 +1,250 @@
+"""Forward passes over a batch: prompts in, then one token a row at a time. Logits come out.
+
+``SharedForward`` computes a common prefix once and keeps keys and values in place; ``PlainForward`` is
+transformers' own way, for models whose attention is not of the usual kind. ``fast_path`` tells which fits.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import torch
+
+from aligner_bench.engines.rowcache import ATTENTION, Prefix, RowCache
+
+_LEAST_PREFIX = 8  # tokens; below this the second attention costs more than it saves
+_KEPT_PREFIXES = 4
+_PREFILL_TOKENS = 4096  # tokens of one pass over prompts: bounds its memory, and keeps padding small
+
+
+class Forward(Protocol):
+    """One batch of prompts being continued."""
+
+    computed: int
+
+    def begin(self, prompts: Sequence[Sequence[int]], new_tokens: int) -> torch.Tensor:
+        """Read the prompts, shortest first; logits (rows, vocabulary) of each one's next token."""
+
+    def step(self, tokens: Sequence[int]) -> torch.Tensor:
+        """Add one token to each row; the logits that follow."""
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Drop all rows but these."""
+
+
+def common_prefix(prompts: Sequence[Sequence[int]]) -> int:
+    """Number of leading tokens that all prompts share, at least one token of each left over."""
+    low, high = min(map(tuple, prompts)), max(map(tuple, prompts))
+    most = min(len(prompt) for prompt in prompts) - 1
+    for i, (a, b) in enumerate(zip(low[:most], high[:most], strict=False)):
+        if a != b:
+            return i
+    return most
+
+
+class PrefixStore:
+    """The last few prefixes of one model: the next batch of the same template need not compute its own."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self._kept: list[Prefix] = []
+
+    def find(self, prompts: Sequence[Sequence[int]]) -> tuple[Prefix | None, int]:
+        """The prefix to use for these prompts, if any, and the tokens that had to be computed for it."""
+        shared = common_prefix(prompts)
+        leading = tuple(prompts[0][:shared])
+        fitting = [p for p in self._kept if len(p.ids) <= shared and p.ids == leading[: len(p.ids)]]
+        best = max(fitting, key=lambda p: len(p.ids), default=None)
+        gain = (shared - (len(best.ids) if best else 0)) * (len(prompts) - 1)
+        if best and gain < shared:
+            return best, 0
+        if len(prompts) == 1 or shared < _LEAST_PREFIX:
+            return best, 0
+        made = self._compute(leading)
+        self._kept = [made, *self._kept][:_KEPT_PREFIXES]
+        return made, shared
+
+    def clear(self) -> None:
+        """Forget all prefixes, to free their memory."""
+        self._kept = []
+
+    def _compute(self, ids: tuple[int, ...]) -> Prefix:
+        cache = RowCache(1, len(ids))
+        cache.window(0, 1, 0, len(ids))
+        device = self._model.device
+        self._model(
+            input_ids=torch.tensor([ids], device=device),
+            attention_mask=_causal_mask([0], len(ids), self._model.dtype, device),
+            position_ids=torch.arange(len(ids), device=device)[None],
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        return Prefix(ids, cache)
+
+
+def _causal_mask(pads: Sequence[int], width: int, dtype: torch.dtype, device: Any) -> torch.Tensor:
+    """Additive mask (rows, 1, width, width): each token sees itself and, padding apart, what is before it."""
+    columns = torch.arange(width, device=device)
+    real = columns[None, None, :] >= torch.tensor(pads, device=device)[:, None, None]
+    earlier = columns[None, None, :] <= columns[None, :, None]
+    itself = columns[None, None, :] == columns[None, :, None]  # padding too: a row of nothing gives NaN
+    mask = torch.zeros((len(pads), width, width), dtype=dtype, device=device)
+    return mask.masked_fill_(~((real & earlier) | itself), torch.finfo(dtype).min)[:, None]
+
+
+class SharedForward:
+    """Our way; ``computed`` counts the prompt tokens that were computed, padding apart."""
+
+    def __init__(self, model: Any, prefixes: PrefixStore) -> None:
+        self._model = model
+        self._prefixes = prefixes
+        self.computed = 0
+
+    def begin(self, prompts: Sequence[Sequence[int]], new_tokens: int) -> torch.Tensor:
+        """Read the prompts in several passes, each over rows of like length."""
+        self._prefix, self.computed = self._prefixes.find(prompts)
+        self._shared = len(self._prefix.ids) if self._prefix else 0
+        own = [prompt[self._shared :] for prompt in prompts]
+        self._end = len(own[-1])
+        self._cache = RowCache(len(own), self._end + new_tokens)
+        self.computed += sum(len(row) for row in own)
+        logits = [self._read(own[rows], rows) for rows in passes([len(row) for row in own])]
+        device, dtype = self._model.device, self._model.dtype
+        lengths = torch.tensor([len(row) for row in own], device=device)
+        columns = torch.arange(self._end + new_tokens, device=device)
+        hidden = columns[None] < (self._end - lengths)[:, None]
+        mask = torch.zeros(hidden.shape, dtype=dtype, device=device)
+        self._mask = mask.masked_fill_(hidden, torch.finfo(dtype).min)
+        self._positions = (lengths + self._shared)[:, None]
+        return torch.cat(logits)
+
+    def _read(self, own: Sequence[Sequence[int]], rows: slice) -> torch.Tensor:
+        device = self._model.device
+        width = max(len(row) for row in own)
+        pads = [width - len(row) for row in own]
+        ids = torch.tensor([[0] * pad + list(row) for pad, row in zip(pads, own, strict=True)], device=device)
+        shift = torch.tensor(pads, device=device)[:, None]
+        positions = (torch.arange(width, device=device)[None] - shift).clamp(min=0) + self._shared
+        self._cache.window(rows.start, rows.stop, self._end - width, self._end)
+        return self._run(ids, positions, _causal_mask(pads, width, self._model.dtype, device))
+
+    def step(self, tokens: Sequence[int]) -> torch.Tensor:
+        """One more column."""
+        self._end += 1
+        self._cache.window(0, len(tokens), 0, self._end)
+        ids = torch.tensor(tokens, device=self._model.device)[:, None]
+        logits = self._run(ids, self._positions, self._mask[:, None, None, : self._end])
+        self._positions = self._positions + 1
+        return logits
+
+    def _run(self, ids: torch.Tensor, positions: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        extra = {"shared_prefix": self._prefix} if self._prefix else {}
+        output = self._model(
+            input_ids=ids,
+            attention_mask=mask,
+            position_ids=positions,
+            past_key_values=self._cache,
+            use_cache=True,
+            logits_to_keep=1,
+            **extra,
+        )
+        logits: torch.Tensor = output.logits[:, -1]
+        return logits
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Rows that ended give their memory back."""
+        chosen = torch.tensor(rows, device=self._model.device)
+        self._cache.keep(chosen)
+        self._mask, self._positions = self._mask[chosen], self._positions[chosen]
+
+
+def passes(lengths: Sequence[int]) -> list[slice]:
+    """Ascending lengths cut into runs whose padded size stays within one pass's tokens."""
+    cuts, start = [], 0
+    for i, length in enumerate(lengths):
+        if i > start and length * (i + 1 - start) > _PREFILL_TOKENS:
+            cuts.append(slice(start, i))
+            start = i
+    return [*cuts, slice(start, len(lengths))]
+
+
+class PlainForward:
+    """Transformers' own cache and masks, the whole batch padded on the left."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self.computed = 0
+
+    def begin(self, prompts: Sequence[Sequence[int]], new_tokens: int) -> torch.Tensor:
+        """Read all prompts at once."""
+        width = max(len(prompt) for prompt in prompts)
+        self.computed = sum(len(prompt) for prompt in prompts)
+        ids = [[0] * (width - len(prompt)) + list(prompt) for prompt in prompts]
+        mask = [[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts]
+        self._mask = torch.tensor(mask, device=self._model.device)
+        self._cache = None
+        return self._run(
+            torch.tensor(ids, device=self._model.device), (self._mask.cumsum(-1) - 1).clamp(min=0)
+        )
+
+    def step(self, tokens: Sequence[int]) -> torch.Tensor:
+        """One more token a row."""
+        self._mask = torch.cat([self._mask, self._mask.new_ones((len(tokens), 1))], dim=-1)
+        ids = torch.tensor(tokens, device=self._model.device)[:, None]
+        return self._run(ids, self._mask.sum(-1, keepdim=True) - 1)
+
+    def _run(self, ids: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+        output = self._model(
+            input_ids=ids,
+            attention_mask=self._mask,
+            position_ids=positions,
+            past_key_values=self._cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        self._cache = output.past_key_values
+        logits: torch.Tensor = output.logits[:, -1]
+        return logits
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Rows that ended leave the cache."""
+        chosen = torch.tensor(rows, device=self._model.device)
+        assert self._cache is not None
+        self._cache.batch_select_indices(chosen)
+        self._mask = self._mask[chosen]
+
+
+def fast_path(model: Any) -> bool:
+    """Switch the model to shared prefixes if a probe shows that it gives the same logits; else leave it.
+
+    Windows of attention are longer than a probe, so models that have them are told by their configuration.
+    """
+    config = model.config.get_text_config()
+    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+    window = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
+    if kinds != {"full_attention"} or window or getattr(config, "attn_logit_softcapping", None):
+        return False
+    before = config._attn_implementation
+    try:
+        with torch.inference_mode(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            wanted = _probe(PlainForward(model))
+            model.set_attn_implementation(ATTENTION)
+            found = _probe(SharedForward(model, PrefixStore(model)))
+    except (TypeError, ValueError, AttributeError, RuntimeError, NotImplementedError):
+        found = None
+    tolerance = 1e-3 if model.dtype == torch.float32 else 0.05
+    if found is not None and (found - wanted).abs().max() <= tolerance * wanted.abs().max():
+        return True
+    model.set_attn_implementation(before)
+    return False
+
+
+def _probe(forward: Forward) -> torch.Tensor:
+    """Logits after two prompts of unlike length with a common beginning, and one more token."""
+    shared = [5 + i for i in range(_LEAST_PREFIX + 4)]
+    first = forward.begin([[*shared, 50], [*shared, 40, 41, 42]], 1)
+    return torch.cat([first, forward.step([60, 61])]).float()

@@ -1,0 +1,163 @@
+"""GGUF files as models of the ``hf`` engine: read once, kept as a clean copy that transformers loads quickly.
+
+The copy has the values that the quantised file stands for, in float32: nothing is lost in it, and nothing of
+the precision that the file gave up comes back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+import sys
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from aligner_bench.cache import cache_dir
+from aligner_bench.errors import MissingExtraError, UsageError
+
+_MAGIC = b"GGUF"
+_ENDS = 8 << 20
+_SCALARS = {
+    0: "<B",
+    1: "<b",
+    2: "<H",
+    3: "<h",
+    4: "<I",
+    5: "<i",
+    6: "<f",
+    7: "<?",
+    10: "<Q",
+    11: "<q",
+    12: "<d",
+}
+_STRING, _ARRAY = 8, 9
+
+
+def is_gguf(name: str) -> bool:
+    """Does this model name mean a GGUF file?"""
+    return name.lower().endswith(".gguf")
+
+
+def gguf_digest(path: Path) -> str:
+    """A digest of a GGUF file: its size, its header's megabytes and its end. UsageError if it is not one."""
+    check_gguf(path)
+    total = hashlib.sha256(str(path.stat().st_size).encode())
+    with path.open("rb") as stream:
+        total.update(stream.read(_ENDS))
+        if path.stat().st_size > 2 * _ENDS:
+            stream.seek(-_ENDS, os.SEEK_END)
+        total.update(stream.read())
+    return total.hexdigest()
+
+
+def check_gguf(path: Path) -> None:
+    """UsageError for a missing file, or one that does not begin as GGUF files do."""
+    if not path.is_file():
+        raise UsageError(f"engine hf: model file {str(path)!r} does not exist; expected a GGUF file")
+    with path.open("rb") as stream:
+        if stream.read(4) != _MAGIC:
+            raise UsageError(f"engine hf: {str(path)!r} is not a GGUF file: it does not begin with GGUF")
+
+
+def gguf_parameters(path: Path) -> int:
+    """Numbers in a GGUF file's tensors, from its header."""
+    return int(_header(path)[1])
+
+
+def gguf_architecture(path: Path) -> str:
+    """The architecture that a GGUF file names, ``llama`` for one."""
+    return _header(path)[0]
+
+
+def _header(path: Path) -> tuple[str, int]:
+    check_gguf(path)
+    with path.open("rb") as stream:
+        try:
+            return _read_header(stream)
+        except (struct.error, UnicodeDecodeError, KeyError, OverflowError, MemoryError) as error:
+            raise UsageError(f"engine hf: {str(path)!r}: damaged GGUF header ({error})") from error
+
+
+def _read_header(stream: BinaryIO) -> tuple[str, int]:
+    """Architecture and number of parameters. Layout: gguf specification, version 2 and later."""
+    stream.seek(4)
+    _, tensors, fields = struct.unpack("<IQQ", stream.read(20))
+    architecture = ""
+    for _ in range(fields):
+        name = _text(stream)
+        value = _value(stream, struct.unpack("<I", stream.read(4))[0])
+        if name == "general.architecture":
+            architecture = str(value)
+    total = 0
+    for _ in range(tensors):
+        _text(stream)
+        (rank,) = struct.unpack("<I", stream.read(4))
+        shape = struct.unpack(f"<{rank}Q", stream.read(8 * rank))
+        stream.read(12)  # type and offset
+        count = 1
+        for size in shape:
+            count *= size
+        total += count
+    return architecture, total
+
+
+def _text(stream: BinaryIO) -> str:
+    (length,) = struct.unpack("<Q", stream.read(8))
+    return stream.read(length).decode("utf-8")
+
+
+def _value(stream: BinaryIO, kind: int) -> Any:
+    if kind == _STRING:
+        return _text(stream)
+    if kind == _ARRAY:
+        inner, count = struct.unpack("<IQ", stream.read(12))
+        if inner in _SCALARS:
+            stream.seek(count * struct.calcsize(_SCALARS[inner]), os.SEEK_CUR)
+            return None
+        for _ in range(count):
+            _value(stream, inner)
+        return None
+    return struct.unpack(_SCALARS[kind], stream.read(struct.calcsize(_SCALARS[kind])))[0]
+
+
+def converted_gguf(source: Path, label: str) -> Path:
+    """The folder with the float32 copy of a GGUF file, made on first use (seconds to minutes).
+
+    UsageError where transformers cannot read the file's architecture.
+    """
+    from aligner_bench.engines.embedded import atomic_folder
+
+    target = cache_dir() / "models" / label
+    if not target.exists():
+        print(f"converting {source.stem} once into {target.parent}", file=sys.stderr)
+        with atomic_folder(target) as draft:
+            _convert(source, draft)
+    return target
+
+
+def _convert(source: Path, target: Path) -> None:
+    try:
+        import torch
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+    except ImportError as error:
+        raise MissingExtraError(str(error.name), "hf", "a GGUF file") from error
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            source.parent, gguf_file=source.name, dtype=torch.float32
+        )
+        tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
+    except (ValueError, KeyError, AttributeError, NotImplementedError) as error:
+        raise UsageError(
+            f"engine hf: {source.name}: transformers cannot read this GGUF file "
+            f"(architecture {gguf_architecture(source)!r}): {str(error).splitlines()[0]}"
+        ) from error
+    # A model read from GGUF refuses to be saved; its weights in a clean model of the same shape do not.
+    config = model.config
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config
+    clean = type(model)(config)
+    clean.load_state_dict(model.state_dict())
+    clean.generation_config = model.generation_config
+    clean.save_pretrained(target)
+    tokenizer.save_pretrained(target)

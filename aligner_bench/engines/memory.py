@@ -1,0 +1,102 @@
+"""How much memory there is, and how much a model takes, found without loading it.
+
+Estimates count bytes of weights (from the headers of the files) and of keys and values; what a forward pass
+needs beside them is held small by the engines, which cut their passes.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import struct
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from aligner_bench.engines.base import ModelSpec
+from aligner_bench.engines.embedded import EMBEDDED, SMOLLM2, embedded_path
+from aligner_bench.engines.gguf import gguf_parameters, is_gguf
+from aligner_bench.errors import UsageError
+
+GIB = 2**30
+_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+_RUNTIME = GIB // 2  # Python, torch and one pass's intermediate results
+_CONFIG_DEFAULT = 2  # bytes a parameter where only the size of a file of unknown precision is known
+
+
+def total_memory() -> int:
+    """Bytes of the device on which models run: the GPU's where torch has one, else the machine's.
+
+    Torch is asked only where it is loaded already. A container's limit counts, where Linux tells it.
+    """
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        return int(torch.cuda.get_device_properties(0).total_memory)
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = Path("/sys/fs/cgroup/memory.max")
+    try:
+        return min(machine, int(limit.read_text()))
+    except (OSError, ValueError):
+        return machine
+
+
+def kv_bytes_per_token(config: Any, bytes_per_number: int) -> int:
+    """Bytes of keys and values of one token, by a model's configuration (transformers' names)."""
+    heads = getattr(config, "num_attention_heads", 1) or 1
+    kv_heads = getattr(config, "num_key_value_heads", None) or heads
+    width = getattr(config, "hidden_size", None) or 1024
+    head_dim = getattr(config, "head_dim", None) or width // heads
+    layers = getattr(config, "num_hidden_layers", None) or 12
+    return int(2 * layers * kv_heads * head_dim * bytes_per_number)
+
+
+def model_bytes(spec: ModelSpec) -> int:
+    """Estimated bytes of a model's weights when loaded; 0 for engines that hold none, or where unknown."""
+    if spec.engine in ("openai", "replay") or not spec.model:
+        return 0
+    width = _BYTES.get(spec.dtype, 4)
+    if spec.model == SMOLLM2 or is_gguf(spec.model):
+        path = embedded_path(SMOLLM2) if spec.model == SMOLLM2 else Path(spec.model)
+        return gguf_parameters(path) * width
+    return folder_parameters(Path(spec.model)) * width
+
+
+def resident_bytes(spec: ModelSpec, answers: int = 0) -> int:
+    """Weights, one pass's needs, and keys and values of ``answers`` tokens."""
+    weights = model_bytes(spec)
+    return weights and weights + _RUNTIME + answers
+
+
+def folder_parameters(folder: Path) -> int:
+    """Numbers in a model folder's weights, from safetensors headers or else file sizes; 0 for no folder."""
+    if not folder.is_dir():
+        return 0
+    headed = sorted(folder.glob("*.safetensors"))
+    if headed:
+        return sum(safetensors_parameters(path) for path in headed)
+    plain = [path for pattern in ("*.bin", "*.pt") for path in folder.glob(pattern)]
+    return sum(path.stat().st_size for path in plain) // _CONFIG_DEFAULT
+
+
+def safetensors_parameters(path: Path) -> int:
+    """Numbers in one safetensors file, from its header; UsageError where it has none."""
+    try:
+        return sum(math.prod(entry["shape"]) for entry in safetensors_header(path).values())
+    except (KeyError, TypeError, ValueError, struct.error) as error:
+        raise UsageError(f"{path}: is not a safetensors file ({error})") from error
+
+
+def safetensors_header(path: Path) -> Mapping[str, Any]:
+    """Name -> dtype, shape and offsets of each tensor."""
+    with path.open("rb") as stream:
+        (length,) = struct.unpack("<Q", stream.read(8))
+        header = json.loads(stream.read(min(length, 1 << 28)))
+    return {name: entry for name, entry in header.items() if name != "__metadata__"}
+
+
+def embedded_bytes(name: str) -> int:
+    """Bytes of an embedded encoder in float32."""
+    assert name in EMBEDDED
+    return folder_parameters(embedded_path(name)) * 4

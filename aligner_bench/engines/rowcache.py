@@ -1,0 +1,124 @@
+"""Keys and values of a batch: one buffer filled in place, and one prefix that all its rows share.
+
+A prefix (template, demonstrations, rubric, system prompt) is computed once, for one row, and never copied to
+the others: attention to it is one product of all rows' queries with one matrix of keys, and its result is
+joined to each row's attention to its own tokens by their log-sum-exps, which is exact (Juravsky et al. 2024,
+"Hydragen", section 3). Layout of a row: shared prefix | padding | own tokens.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from transformers.cache_utils import Cache
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.modeling_utils import AttentionInterface
+
+ATTENTION = "aligner_bench_shared_prefix"
+
+
+class RowCache(Cache):  # type: ignore[misc]
+    """Buffers of shape (rows, heads, columns, dim) for each layer, all rows ending in the same column.
+
+    ``window`` says where the next forward pass writes: rows ``first`` to ``last`` and the columns up to
+    ``end``; it then attends to columns ``begin`` to ``end`` of those rows.
+    """
+
+    def __init__(self, rows: int, columns: int) -> None:
+        super().__init__(layers=[])
+        self._shape = (rows, columns)
+        self.keys: list[torch.Tensor] = []
+        self.values: list[torch.Tensor] = []
+        self.window(0, rows, 0, 0)
+
+    def window(self, first: int, last: int, begin: int, end: int) -> None:
+        """Choose the rows and columns of the next forward pass."""
+        self._rows, self._begin, self._end = slice(first, last), begin, end
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, layer_idx: int, *args: Any, **kwargs: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Write new keys and values at the window's end; the window's whole keys and values, as views."""
+        while len(self.keys) <= layer_idx:
+            rows, columns = self._shape
+            # Zeros, not garbage: a masked column has weight 0, and 0 times NaN is NaN.
+            self.keys.append(key_states.new_zeros((rows, key_states.shape[1], columns, key_states.shape[3])))
+            self.values.append(
+                value_states.new_zeros((rows, value_states.shape[1], columns, value_states.shape[3]))
+            )
+        keys, values = self.keys[layer_idx][self._rows], self.values[layer_idx][self._rows]
+        keys[:, :, self._end - key_states.shape[2] : self._end] = key_states
+        values[:, :, self._end - key_states.shape[2] : self._end] = value_states
+        return keys[:, :, self._begin : self._end], values[:, :, self._begin : self._end]
+
+    def get_seq_length(self, layer_idx: int = 0) -> int:
+        """Columns in front of the next forward pass's."""
+        return max(0, self._end - self._begin - 1)
+
+    def keep(self, rows: torch.Tensor) -> None:
+        """Drop all rows but these."""
+        self.keys = [keys[rows] for keys in self.keys]
+        self.values = [values[rows] for values in self.values]
+        self._shape = (len(rows), self._shape[1])
+        self._rows = slice(0, len(rows))
+
+
+class Prefix:
+    """Keys and values of shared leading tokens: ``layers[i]`` has two tensors (1, heads, tokens, dim)."""
+
+    def __init__(self, ids: tuple[int, ...], cache: RowCache) -> None:
+        self.ids = ids
+        self.layers = list(zip(cache.keys, cache.values, strict=True))
+
+
+def shared_prefix_attention(
+    module: Any,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    *,
+    scaling: float | None = None,
+    shared_prefix: Prefix | None = None,
+    **kwargs: Any,
+) -> tuple[torch.Tensor, None]:
+    """Attention in the form that transformers calls. ``query`` is (rows, heads, new tokens, dim).
+
+    ``attention_mask`` is additive and covers the rows' own columns; the prefix is seen by every query.
+    """
+    if shared_prefix is None or attention_mask is None:
+        return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **kwargs)  # type: ignore[no-any-return]
+    rows, heads, new, dim = query.shape
+    kv_heads = key.shape[1]
+    group = heads // kv_heads
+    scale = dim**-0.5 if scaling is None else scaling
+    # Query heads that share a key head become further queries of it: nothing is repeated in memory.
+    packed = query.reshape(rows, kv_heads, group * new, dim)
+    mask = attention_mask if new == 1 else attention_mask.repeat(1, 1, group, 1)
+    own, own_mass = _attend(packed, key, value, mask, scale)
+    all_rows = packed.transpose(0, 1).reshape(1, kv_heads, rows * group * new, dim)
+    prefix_keys, prefix_values = shared_prefix.layers[module.layer_idx]
+    common, common_mass = _attend(all_rows, prefix_keys, prefix_values, None, scale)
+    common = common.view(kv_heads, rows, group * new, dim).transpose(0, 1)
+    share = torch.sigmoid(common_mass.view(kv_heads, rows, group * new).transpose(0, 1) - own_mass)
+    joined = own + (common - own) * share.unsqueeze(-1).to(own.dtype)
+    return joined.reshape(rows, heads, new, dim).transpose(1, 2).contiguous(), None
+
+
+def _attend(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None, scale: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Attention and, for each query, the log of its sum of exponentials, (rows, heads, queries)."""
+    if query.device.type == "cpu" and query.dtype != torch.float16:
+        both: tuple[torch.Tensor, torch.Tensor] = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
+            query, key, value, 0.0, False, attn_mask=mask, scale=scale
+        )
+        return both
+    scores = torch.matmul(query, key.transpose(-1, -2)).float() * scale
+    scores = scores if mask is None else scores + mask
+    mass = torch.logsumexp(scores, dim=-1)
+    return torch.matmul(torch.exp(scores - mass.unsqueeze(-1)).to(value.dtype), value), mass
+
+
+AttentionInterface.register(ATTENTION, shared_prefix_attention)

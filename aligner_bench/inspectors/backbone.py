@@ -1,0 +1,91 @@
+"""Inspectors whose encoders have the same weights: the encoder runs once, every head reads its output.
+
+Which ones share an encoder is found from the weight files themselves, so nothing need be declared: train
+several heads on one frozen encoder, save each as a model of its own, and they go through in one pass.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from aligner_bench.engines.memory import safetensors_header
+
+_SHAPE_FIELDS = (
+    "model_type",
+    "hidden_act",
+    "layer_norm_eps",
+    "max_position_embeddings",
+    "position_embedding_type",
+)
+
+
+def backbone_key(folder: Path) -> str:
+    """A digest of an encoder: its weights, what its configuration adds, and its tokenizer.
+
+    Folders without a single ``model.safetensors`` have a key of their own: they share with nobody.
+    """
+    weights = folder / "model.safetensors"
+    if not weights.is_file():
+        return str(folder.resolve())
+    total = hashlib.sha256()
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    total.update(json.dumps({name: config.get(name) for name in _SHAPE_FIELDS}).encode())
+    for name in ("tokenizer.json", "vocab.txt", "spm.model"):
+        if (folder / name).is_file():
+            total.update((folder / name).read_bytes())
+    _update_with_encoder(total, weights)
+    return total.hexdigest()
+
+
+def _update_with_encoder(total: Any, weights: Path) -> None:
+    """Add the tensors of the encoder: those under the top-level name that has the most of them."""
+    header = safetensors_header(weights)
+    start = 8 + int.from_bytes(weights.open("rb").read(8), "little")
+    encoder, _ = Counter(name.partition(".")[0] for name in header).most_common(1)[0]
+    with weights.open("rb") as stream:
+        for name in sorted(header):
+            if name.partition(".")[0] != encoder:
+                continue
+            entry: Mapping[str, Any] = header[name]
+            begin, end = entry["data_offsets"]
+            stream.seek(start + begin)
+            total.update(f"{name}:{entry['dtype']}:{entry['shape']}:".encode())
+            total.update(stream.read(end - begin))
+
+
+def share(models: list[Any]) -> Any:
+    """Give every model of a list the first one's encoder, and make it run once a batch; what counts its runs.
+
+    Call ``next_batch`` on the result before each batch.
+    """
+    import torch
+
+    class Once(torch.nn.Module):  # type: ignore[misc]
+        """An encoder that remembers its output until told that the next batch comes."""
+
+        def __init__(self, inner: Any) -> None:
+            super().__init__()
+            self.inner = inner
+            self.passes = 0
+            self._output: Any = None
+
+        def forward(self, *args: Any, **kwargs: Any) -> Any:
+            """The encoder's output for this batch."""
+            if self._output is None:
+                self._output = self.inner(*args, **kwargs)
+                self.passes += 1
+            return self._output
+
+        def next_batch(self) -> None:
+            """Forget the last batch's output."""
+            self._output = None
+
+    once = Once(models[0].base_model)
+    for model in models:
+        setattr(model, model.base_model_prefix, once)
+    return once
