@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,7 +18,18 @@ from aligner_bench.hardware import hardware
 from aligner_bench.results import Facts, compute
 from aligner_bench.schema import Results
 from aligner_bench.seal import sealed
-from aligner_bench.tables import COLUMNS, Draft, Row, Table, open_table, read_table, write_text
+from aligner_bench.tables import (
+    COLUMNS,
+    Draft,
+    Row,
+    Table,
+    columns_of,
+    open_table,
+    read_table,
+    write_derived,
+    write_text,
+)
+from aligner_bench.traces import trajectory_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,6 +79,10 @@ class Run:
         """One row a judged pair and order."""
         return self._frame("verdicts")
 
+    def trajectories(self) -> pd.DataFrame:
+        """One row a step of a corrector: who acted or skipped, scores and text hashes before and after."""
+        return self._frame("trajectories")
+
     def leaderboard(self) -> pd.DataFrame:
         """One row a comparison, judge and suite, with all rates and their intervals."""
         import pandas as pd
@@ -89,7 +105,7 @@ class Run:
     def _frame(self, table: str) -> pd.DataFrame:
         import pandas as pd
 
-        return pd.DataFrame(self.rows(table), columns=list(COLUMNS[table]))
+        return pd.DataFrame(self.rows(table), columns=list(columns_of(table)))
 
 
 def run(
@@ -123,7 +139,7 @@ def run(
     started = datetime.now(UTC)
     with Ledger(ledger or cache_dir() / "ledger.sqlite") as book:
         bench = Workbench(experiment.anchored_models(), experiment.inspectors, book, progress, purse)
-        with Draft(target) as draft:
+        with closing(bench), Draft(target) as draft:
             execute(experiment, plan, bench, draft.add)
             draft.finish()
     return _finish(target, _manifest(experiment, _facts(experiment, plan), bench, started))
@@ -141,6 +157,7 @@ def save(target: Path, tables: Mapping[str, Sequence[Row]], manifest: dict[str, 
 def _finish(target: Path, manifest: dict[str, Any]) -> Run:
     """The manifest that seals the tables, then what is computed from them."""
     stored = {name: open_table(name, target / f"{name}.parquet") for name in COLUMNS}
+    write_derived("trajectories", trajectory_rows(stored["responses"]), target / "trajectories.parquet")
     write_text(target / "manifest.json", json.dumps(sealed(manifest, stored), indent=1))
     finished = Run(target)
     results = finished.results()
@@ -204,7 +221,15 @@ def _facts(experiment: Experiment, plan: Plan) -> Facts:
         pairs,
         experiment.headline,
         notes=_own_judges(experiment),
+        ensembles=_ensembles(experiment),
     )
+
+
+def _ensembles(experiment: Experiment) -> dict[str, list[str]]:
+    from aligner_bench.judges.specs import EnsembleSpec
+
+    specs = experiment.judges.items()
+    return {name: list(spec.judges) for name, spec in specs if isinstance(spec, EnsembleSpec)}
 
 
 def _own_judges(experiment: Experiment) -> list[str]:

@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, overload
 
@@ -16,6 +17,7 @@ Row = dict[str, Any]
 _TEXT, _INT, _REAL, _BOOL, _TEXTS = "string", "int64", "double", "bool", "list<string>"
 _SPENT = {**dict.fromkeys(("calls", "prompt_tokens", "completion_tokens"), _INT), "cost": _REAL}
 _NOTHING_SPENT = dict.fromkeys(_SPENT, 0)
+_PART = 4096  # rows of a derived table that are written at once
 _SMALL_GROUP = 50  # groups of fewer rows on average are made as plain lists
 COLUMNS: Mapping[str, Mapping[str, str]] = {
     "prompts": {
@@ -58,6 +60,25 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
     },
 }
 
+DERIVED: Mapping[str, Mapping[str, str]] = {
+    "trajectories": {
+        **dict.fromkeys(("suite", "prompt_id", "system"), _TEXT),
+        "step": _INT,
+        **dict.fromkeys(("actor", "action", "inspector"), _TEXT),
+        "threshold": _REAL,
+        "order": _TEXTS,
+        "batch": _TEXT,
+        **dict.fromkeys(("scores_before", "scores_after", "hash_before", "hash_after"), _TEXT),
+        **dict.fromkeys(("scores_offered", "hash_offered"), _TEXT),
+    },
+}
+"""Tables that are made from the others, for people to read with their own tools; nothing here reads them."""
+
+
+def columns_of(name: str) -> Mapping[str, str]:
+    """Column -> type of a table, derived ones included."""
+    return COLUMNS[name] if name in COLUMNS else DERIVED[name]
+
 
 def storable(value: Any) -> Any:
     """Text without lone surrogates, which UTF-8 files cannot hold; they become U+FFFD, visibly."""
@@ -78,7 +99,7 @@ def _schema(name: str) -> Any:
         _BOOL: pa.bool_(),
         _TEXTS: pa.list_(pa.string()),
     }
-    return pa.schema([(column, types[kind]) for column, kind in COLUMNS[name].items()])
+    return pa.schema([(column, types[kind]) for column, kind in columns_of(name).items()])
 
 
 def _arrow(name: str, rows: Sequence[Row]) -> Any:
@@ -86,7 +107,7 @@ def _arrow(name: str, rows: Sequence[Row]) -> Any:
     import pyarrow as pa
 
     whole = [_NOTHING_SPENT | row for row in rows]
-    clean = [{column: storable(row[column]) for column in COLUMNS[name]} for row in whole]
+    clean = [{column: storable(row[column]) for column in columns_of(name)} for row in whole]
     return pa.Table.from_pylist(clean, _schema(name))
 
 
@@ -96,6 +117,16 @@ def write_table(name: str, rows: Sequence[Row], path: Path) -> None:
 
     with atomic_path(path) as draft:
         pq.write_table(_arrow(name, rows), draft, compression="zstd")
+
+
+def write_derived(name: str, rows: Iterable[Row], path: Path) -> None:
+    """A table that is made from others, written as its rows come."""
+    import pyarrow.parquet as pq
+
+    left = iter(rows)
+    with atomic_path(path) as draft, pq.ParquetWriter(draft, _schema(name), compression="zstd") as writer:
+        while part := list(islice(left, _PART)):
+            writer.write_table(_arrow(name, part))
 
 
 class Draft:
@@ -204,10 +235,10 @@ def open_table(name: str, path: Path) -> Table:
         table = pq.read_table(path)
     except (pa.ArrowInvalid, OSError) as error:
         raise UsageError(f"{path}: not a readable Parquet file ({str(error).splitlines()[0]})") from error
-    absent = [column for column in COLUMNS[name] if column not in table.column_names]
+    absent = [column for column in columns_of(name) if column not in table.column_names]
     if absent:
         raise UsageError(f"{path}: column {absent[0]!r} is missing; expected the {name} table of a run")
-    return Table(table.select(list(COLUMNS[name])))
+    return Table(table.select(list(columns_of(name))))
 
 
 def read_table(name: str, path: Path) -> list[Row]:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from aligner_bench.hashing import sha256_text
-from aligner_bench.tables import Row
+from aligner_bench.tables import Row, open_table
 
 Scores = Mapping[str, float]
 REWRITES = ("correct", "reject", "candidate")
@@ -111,6 +112,16 @@ def trajectory_rows(responses: Iterable[Row]) -> Iterator[Row]:
             yield {**place, **_start_row(trace.start, trace.scores)}
         for move in trace.moves:
             yield {**place, **_move_row(move)}
+
+
+def trajectory_faults(folder: Path, responses: Iterable[Row]) -> list[str]:
+    """What ``trajectories.parquet`` says that the traces do not. UsageError for a file that is no table."""
+    from aligner_bench.seal import table_digest
+
+    written = open_table("trajectories", folder / "trajectories.parquet")
+    if table_digest(written) == table_digest(trajectory_rows(responses)):
+        return []
+    return ["trajectories.parquet: its steps are not those of the traces in responses.parquet"]
 
 
 def _start_row(text: str, scores: Scores) -> Row:

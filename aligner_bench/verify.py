@@ -23,6 +23,7 @@ from aligner_bench.runs import Run
 from aligner_bench.schema import Results
 from aligner_bench.seal import SEAL, manifest_digest, suite_hashes, table_digest
 from aligner_bench.tables import COLUMNS, Row
+from aligner_bench.traces import trajectory_faults
 
 _ODD = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError, StopIteration)
 
@@ -138,6 +139,13 @@ def _check_tables(run: Run, tables: Mapping[str, Sequence[Row]], found: Verifica
             found.differences.append(
                 f"judges.parquet: judge {name!r} is {_brief(held)}, in the manifest {_brief(identity)}"
             )
+    if (run.path / "trajectories.parquet").exists():
+        try:
+            found.differences += trajectory_faults(run.path, tables["responses"])
+        except (UsageError, OSError, *_ODD) as error:
+            found.differences.append(short(f"trajectories.parquet: cannot be checked: {error}"))
+    else:
+        found.notes.append("trajectories.parquet: there is none to check")
     try:
         found.differences += row_faults(tables, run.manifest)
     except _ODD as error:
