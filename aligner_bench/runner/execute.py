@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -31,19 +31,32 @@ BLOCK = 8192
 def execute(experiment: Experiment, plan: Plan, bench: Workbench, store: Store) -> None:
     """Run everything, block by block; items through the ledger, rows to ``store``."""
     judges = make_judges(experiment)
-    for places in _blocks(experiment, plan):
+    blocks = _blocks(experiment, plan)
+    bench.expect(len(blocks) * _phases(experiment) + 2)
+    for places in blocks:
         _run_block(experiment, plan, places, judges, bench, store)
+    bench.phase("judges tried on known pairs")
     store("audits", [row for name, judge in judges.items() for row in _audit(name, judge, bench)])
+    bench.phase("inspectors tried on known pairs")
     store("inspectors", [row for name in experiment.inspectors for row in _held_out(experiment, name, bench)])
     store("judges", [_judge_row(name, judge, bench) for name, judge in judges.items()])
 
 
-def _blocks(experiment: Experiment, plan: Plan) -> Iterator[list[Place]]:
+def _phases(experiment: Experiment) -> int:
+    """Steps of one block: upstream answers, systems that do more, judges."""
+    return 1 + sum(map(_does_more, experiment.systems.values())) + len(experiment.judges)
+
+
+def _does_more(system: System) -> bool:
+    """Does a system do anything beyond its upstream's one answer?"""
+    return isinstance(system, BestOfNSystem) or getattr(system, "corrector", None) is not None
+
+
+def _blocks(experiment: Experiment, plan: Plan) -> list[list[Place]]:
     """All prompts in blocks; in one where an answer depends on the others of its suite."""
     places = [(suite, prompt) for suite in plan.suites for prompt in suite.prompts]
     size = len(places) if _reads_whole_suites(experiment.model_dump(include={"systems"})) else BLOCK
-    for begin in range(0, len(places), size):
-        yield places[begin : begin + size]
+    return [places[begin : begin + size] for begin in range(0, len(places), size)]
 
 
 def _reads_whole_suites(spec: Any) -> bool:
@@ -61,11 +74,13 @@ def _run_block(
     bench: Workbench,
     store: Store,
 ) -> None:
+    bench.phase("upstream answers")
     upstream = _upstream_answers(experiment, plan, places, bench)
-    answers = {
-        name: _system_answers(experiment, plan, system, places, upstream, bench)
-        for name, system in experiment.systems.items()
-    }
+    answers = {}
+    for name, system in experiment.systems.items():
+        if _does_more(system):
+            bench.phase(f"system {name}")
+        answers[name] = _system_answers(experiment, plan, system, places, upstream, bench)
     base = {
         name: [upstream[system.upstream, experiment.seed, 0, i] for i in range(len(places))]
         for name, system in experiment.systems.items()
@@ -221,6 +236,7 @@ def _verdicts(
     """Every comparison by every judge; all pairs of a judge go through it at once."""
     rows: list[Row] = []
     for judge_name, judge in judges.items():
+        bench.phase(f"judge {judge_name}")
         jobs = [
             (comparison.candidate, baseline, i)
             for comparison in experiment.comparisons
