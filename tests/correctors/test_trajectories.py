@@ -122,7 +122,8 @@ def test_gains_by_step(run):
 
 def test_orders_and_where_they_led(run):
     common, other = run.results().orders
-    assert (common.order, common.share.value, common.end_lowest.value) == ("a > b > c", 0.6, 0.7)
+    assert (common.order, common.share.value) == ("a > b > c", 0.6)
+    assert common.end_lowest.value == pytest.approx(0.7)
     assert (other.order, other.share.value, other.share.n) == ("c > b > a", 0.4, 20)
 
 
@@ -149,9 +150,8 @@ def test_examples_are_chosen_by_rule_and_know_the_thresholds(run):
 
 
 def test_the_table_of_steps(run):
-    frame = run.trajectories()
-    assert len(frame) == 20 * 4
-    way = frame[frame["prompt_id"] == "p0"].to_dict("records")
+    assert len(run.trajectories()) == 20 * 4
+    way = [row for row in run.rows("trajectories") if row["prompt_id"] == "p0"]
     assert [(w["step"], w["actor"], w["action"]) for w in way] == [
         (0, "upstream", "start"),
         (1, "a", "correct"),
