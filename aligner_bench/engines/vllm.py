@@ -1,0 +1,232 @@
+"""The ``vllm`` engine: vLLM in this process, on GPUs or a CPU.
+
+All items of a call enter one continuous batch, whatever suite they come from; results leave it as they are
+finished, so that a kill loses only what is in flight. Prefix caching is on: the templates of aligners and
+judges are computed once. Several aligners that are LoRA adapters over one base share its weights.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from aligner_bench.engines.base import Hooks, ModelSpec
+from aligner_bench.engines.embedded import weights_digest
+from aligner_bench.engines.flow import Ready, Work, completion_work, flow, in_order, neighbours
+from aligner_bench.engines.prompts import (
+    PromptBuilder,
+    TransformersTokenizer,
+    cut_at_stop,
+    item_seed,
+    weights_identity,
+)
+from aligner_bench.engines.vllm_env import installed_vllm, repeatability
+from aligner_bench.engines.vllm_shared import Loaded, acquire, adapter_rank, release
+from aligner_bench.errors import UsageError
+from aligner_bench.types import Completion, FinishReason, Request
+
+_VERSION = 1  # part of the identity: raise it when the same weights would give other texts
+_REASONS: dict[str, FinishReason] = {"length": "length", "stop": "stop"}
+
+
+class VLLMEngine:
+    """One model of vLLM. ``identity`` reads files only; ``load`` imports vLLM."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        if not spec.model:
+            raise UsageError("engine vllm: field model is missing (a packaged name, a folder, or a hub name)")
+        self._spec = spec
+        self._beside: Sequence[ModelSpec] = ()
+        self._loaded: Loaded | None = None
+
+    def identity(self) -> dict[str, Any]:
+        """Weights, adapter, precision, vLLM's version, and what changes its kernels or its context."""
+        return {"engine": "vllm", **model_identity(self._spec, installed_vllm())}
+
+    def load_beside(self, models: Sequence[ModelSpec]) -> None:
+        """Told of all models of the run before ``load``: adapters on the same weights share them."""
+        self._beside = models
+
+    def load(self) -> None:
+        """Bring the weights into memory, unless an engine over the same base has done so."""
+        self._loaded = acquire(self._spec, self._beside)
+        self._tokenizer = TransformersTokenizer(self._loaded.llm.get_tokenizer())
+        self._prompts = PromptBuilder(self._tokenizer, self._loaded.context, chat=self._spec.chat)
+
+    def close(self) -> None:
+        """The run is over."""
+        self.unload()
+
+    def unload(self) -> None:
+        """Give the weights back; memory is freed once no engine uses them. ``load`` may follow."""
+        if self._loaded is not None:
+            self._loaded = None
+            release(self._spec)
+
+    def facts(self) -> dict[str, Any]:
+        """vLLM's version, the device, how many models share the weights, whether a rerun repeats texts."""
+        if self._loaded is None:
+            return {}
+        device = self._loaded.device
+        said = repeatability(os.environ, device, offline=True)
+        return {"version": installed_vllm(), "device": device, "shared_by": self._loaded.users, **said}
+
+    def complete(self, requests: Sequence[Request]) -> list[Completion]:
+        """Complete all requests, in order. A prompt that cannot fit is a completion with status error."""
+        return in_order(self.stream, requests)
+
+    def choose(self, requests: Sequence[Request], choices: Sequence[str]) -> list[dict[str, float]]:
+        """Next-token probability of each choice's first token, exact and at temperature 1.
+
+        Raises UsageError where two choices begin with the same token, or a prompt exceeds the context.
+        """
+        return in_order(lambda keyed: self.stream_choices(keyed, choices), requests)
+
+    def stream(
+        self, requests: Mapping[str, Request], hooks: Hooks | None = None
+    ) -> Iterator[dict[str, Completion]]:
+        """Completions by key, in bundles of what finished within about two seconds."""
+        work = completion_work(requests, self._prompts, _sampling, _completion, hooks or Hooks())
+        yield from flow(neighbours(requests), self._batch(), work)
+
+    def stream_choices(
+        self, requests: Mapping[str, Request], choices: Sequence[str], hooks: Hooks | None = None
+    ) -> Iterator[dict[str, dict[str, float]]]:
+        """``choose`` by key, likewise."""
+        first = self._first_tokens(choices)
+        how = _asking_for(first)
+
+        def prepare(key: str) -> Ready | dict[str, float]:
+            ids, _ = self._prompts.encode(requests[key], 1)
+            if not ids:
+                start = requests[key].prefix[:60]
+                raise UsageError(f"a judge prompt exceeds {self._prompts.context} tokens: {start!r}…")
+            return Ready(ids, how)
+
+        def finish(_: str, output: Any, __: float) -> dict[str, float]:
+            told = output.outputs[0].logprobs[0]
+            return {name: math.exp(told[token].logprob) for name, token in zip(choices, first, strict=True)}
+
+        work = Work(prepare, finish, (hooks or Hooks()).may_start)
+        yield from flow(neighbours(requests), self._batch(), work)
+
+    def _first_tokens(self, choices: Sequence[str]) -> list[int]:
+        first = [self._tokenizer.encode(choice, special=False)[0] for choice in choices]
+        if len(set(first)) < len(first):
+            name = self._spec.model
+            raise UsageError(f"the choices {', '.join(choices)} begin with the same token in {name}")
+        return first
+
+    def _batch(self) -> _Batch:
+        assert self._loaded is not None, "load comes first"
+        self._loaded.wake()
+        return _Batch(self._loaded, self._adapter())
+
+    def _adapter(self) -> Any:
+        """The adapter as vLLM wants to be told of it with each request."""
+        if self._spec.lora is None:
+            return None
+        from vllm.lora.request import LoRARequest
+
+        assert self._loaded is not None
+        return LoRARequest(self._spec.lora.name, self._loaded.adapters[self._spec.lora], str(self._spec.lora))
+
+
+class _Batch:
+    """vLLM's scheduler, fed request by request and stepped by us."""
+
+    def __init__(self, loaded: Loaded, adapter: Any) -> None:
+        self._engine = loaded.llm.llm_engine
+        self._next_id = loaded.next_id
+        self._adapter = adapter
+        self._keys: dict[str, str] = {}
+
+    def add(self, key: str, ready: Ready) -> None:
+        """Let a request in, by token ids."""
+        number = self._next_id()
+        prompt = {"prompt_token_ids": ready.ids}
+        self._engine.add_request(number, prompt, ready.how, lora_request=self._adapter)
+        self._keys[number] = key
+
+    def step(self) -> list[tuple[str, Any]]:
+        """One step of all requests; those that are finished."""
+        return [(self._keys.pop(out.request_id), out) for out in self._engine.step() if out.finished]
+
+    def drop(self) -> None:
+        """Abort what is not finished."""
+        if self._keys:
+            self._engine.abort_request(list(self._keys))
+            self._keys.clear()
+
+
+def model_identity(spec: ModelSpec, installed: str) -> dict[str, Any]:
+    """What decides the texts of a model under vLLM, in this process or behind its server."""
+    identity: dict[str, Any] = {
+        "version": _VERSION,
+        "vllm": installed,
+        "dtype": spec.dtype,
+        "chat": spec.chat,
+        **weights_identity(spec),
+    }
+    if spec.lora is not None:
+        adapter_rank(spec.lora)
+        identity["lora"] = weights_digest(spec.lora)
+    if spec.tensor_parallel_size > 1:
+        identity["tensor_parallel_size"] = spec.tensor_parallel_size
+    extra = {"max_model_len": spec.max_model_len, "enforce_eager": spec.enforce_eager}
+    return identity | {name: value for name, value in extra.items() if value is not None}
+
+
+def _sampling(request: Request) -> Any:
+    from vllm import SamplingParams
+    from vllm.sampling_params import RequestOutputKind
+
+    decoding = request.decoding
+    options: dict[str, Any] = {"temperature": decoding.temperature}
+    if decoding.temperature > 0:
+        # Torch's generators take 64 bits with a sign.
+        options |= {"top_p": decoding.top_p, "top_k": decoding.top_k, "seed": item_seed(request) >> 65}
+    return SamplingParams(
+        max_tokens=decoding.max_new_tokens,
+        stop=list(decoding.stop) or None,
+        logprobs=request.top_logprobs or None,
+        output_kind=RequestOutputKind.FINAL_ONLY,
+        **options,
+    )
+
+
+def _asking_for(tokens: list[int]) -> Any:
+    """One token's step, with the log-probabilities of these tokens. vLLM gives them before temperature."""
+    from vllm import SamplingParams
+    from vllm.sampling_params import RequestOutputKind
+
+    return SamplingParams(
+        temperature=0.0,
+        max_tokens=1,
+        logprob_token_ids=tokens,
+        detokenize=False,
+        output_kind=RequestOutputKind.FINAL_ONLY,
+    )
+
+
+def _completion(request: Request, output: Any) -> Completion:
+    made = output.outputs[0]
+    text, stopped = cut_at_stop(made.text, request.decoding.stop)
+    reason = _REASONS.get(made.finish_reason, "error")
+    if stopped or isinstance(made.stop_reason, str):
+        reason = "stop_string"
+    # The token that ends an answer is not part of it; vLLM counts it.
+    count = len(made.token_ids) - (reason == "stop")
+    error = f"vLLM ended the answer: {made.finish_reason}" if reason == "error" else None
+    tops = tuple(_best(told, request.top_logprobs) for told in (made.logprobs or ())[:count])
+    return Completion(text, reason, completion_tokens=count, error=error, logprobs=tops)
+
+
+def _best(told: Mapping[int, Any], most: int) -> dict[str, float]:
+    """The most probable tokens of one position; vLLM adds the chosen one where it is not among them."""
+    best: dict[str, float] = {}
+    for entry in sorted(told.values(), key=lambda entry: -entry.logprob)[:most]:
+        best.setdefault(str(entry.decoded_token), float(entry.logprob))
+    return best

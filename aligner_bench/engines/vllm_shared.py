@@ -1,0 +1,184 @@
+"""Loaded vLLM models, each shared by every aligner that stands on its weights."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from aligner_bench.engines.base import ModelSpec
+from aligner_bench.engines.embedded import SMOLLM2, converted_smollm2
+from aligner_bench.engines.vllm_env import defaults, installed_vllm
+from aligner_bench.errors import UsageError
+
+_GIB = 1 << 30
+_CPU_CACHE = 2.0  # GiB of key-value cache on a CPU where the user gives no number
+_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # the sizes of adapters that vLLM makes room for
+
+
+class Settings(NamedTuple):
+    """What two models must have in common to share weights in memory."""
+
+    source: str
+    revision: str | None
+    dtype: str
+    tensor_parallel_size: int
+    max_model_len: int | None
+    enforce_eager: bool | None
+    kv_cache_gb: float | None
+    gpu_memory_utilization: float | None
+
+
+def settings_of(spec: ModelSpec) -> Settings:
+    """A model's settings, its adapter aside."""
+    return Settings(
+        spec.model or "",
+        spec.revision,
+        spec.dtype,
+        spec.tensor_parallel_size,
+        spec.max_model_len,
+        spec.enforce_eager,
+        spec.kv_cache_gb,
+        spec.gpu_memory_utilization,
+    )
+
+
+class Loaded:
+    """One ``vllm.LLM`` with its adapters. Made and dropped by ``acquire`` and ``release``."""
+
+    def __init__(self, settings: Settings, adapters: Sequence[Path]) -> None:
+        from vllm import LLM
+        from vllm.platforms import current_platform
+
+        self.device = "cpu" if current_platform.is_cpu() else str(current_platform.get_device_name())
+        self.adapters = {path: number for number, path in enumerate(adapters, 1)}
+        self.users = 0
+        self._sleeps = not current_platform.is_cpu() and current_platform.is_sleep_mode_available()
+        self._asleep = False
+        self._requests = 0
+        options = _options(settings, adapters, self.device == "cpu", self._sleeps)
+        self.llm: Any = LLM(**options)
+
+    @property
+    def context(self) -> int:
+        """Tokens of a prompt and its answer together."""
+        return int(self.llm.llm_engine.model_config.max_model_len)
+
+    def wake(self) -> None:
+        """Take the device, for which other models give up their memory where the device can do that."""
+        for other in _LOADED.values():
+            if other is not self:
+                other.sleep()
+        if self._asleep:
+            self.llm.wake_up()
+            self._asleep = False
+
+    def sleep(self) -> None:
+        """Move the weights to main memory and forget the cache, on devices where vLLM can."""
+        if self._sleeps and not self._asleep:
+            self.llm.sleep(level=1)
+            self._asleep = True
+
+    def next_id(self) -> str:
+        """A request number that no earlier stream, perhaps given up half-way, has used."""
+        self._requests += 1
+        return str(self._requests)
+
+    def shut_down(self) -> None:
+        """Free weights and cache."""
+        from vllm.distributed import cleanup_dist_env_and_memory
+
+        self.llm.llm_engine.engine_core.shutdown()
+        del self.llm
+        gc.collect()
+        cleanup_dist_env_and_memory()
+
+
+_LOADED: dict[Settings, Loaded] = {}
+
+
+def acquire(spec: ModelSpec, beside: Sequence[ModelSpec]) -> Loaded:
+    """The model's weights, loaded if nobody has them yet.
+
+    ``beside`` are all models of the run: adapters on the same weights must be known when these are loaded.
+    """
+    settings = settings_of(spec)
+    if settings not in _LOADED:
+        installed_vllm()
+        os.environ.update(defaults(os.environ))
+        for other in _LOADED.values():
+            other.sleep()
+        same = [
+            other for other in (*beside, spec) if other.engine == "vllm" and settings_of(other) == settings
+        ]
+        adapters = list(dict.fromkeys(other.lora for other in same if other.lora is not None))
+        _LOADED[settings] = _load(settings, adapters)
+    loaded = _LOADED[settings]
+    if spec.lora is not None and spec.lora not in loaded.adapters:
+        name = spec.lora.name
+        raise UsageError(f"engine vllm: {spec.model} was loaded without the adapter {name}; close it first")
+    loaded.users += 1
+    return loaded
+
+
+def release(spec: ModelSpec) -> None:
+    """Give the weights back; the last one who does so frees the memory."""
+    loaded = _LOADED.get(settings_of(spec))
+    if loaded is None:
+        return
+    loaded.users -= 1
+    if loaded.users <= 0:
+        del _LOADED[settings_of(spec)]
+        loaded.shut_down()
+
+
+def adapter_rank(folder: Path) -> int:
+    """The rank that a LoRA adapter's configuration names; UsageError where the folder holds none."""
+    file = folder / "adapter_config.json"
+    try:
+        return int(json.loads(file.read_text(encoding="utf-8"))["r"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"lora: {folder} is not a LoRA adapter (no readable adapter_config.json)") from error
+
+
+def _load(settings: Settings, adapters: Sequence[Path]) -> Loaded:
+    try:
+        return Loaded(settings, adapters)
+    except ImportError as error:
+        raise UsageError(f"engine vllm: vLLM is installed but cannot be imported: {error}") from error
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
+        raise UsageError(f"engine vllm: cannot load model {settings.source!r}: {reason}") from error
+
+
+def _options(settings: Settings, adapters: Sequence[Path], cpu: bool, sleeps: bool) -> dict[str, Any]:
+    """Arguments of ``vllm.LLM``. Compiling takes longer than most runs on a CPU, so it is skipped there."""
+    eager = settings.enforce_eager
+    cache = settings.kv_cache_gb or (_CPU_CACHE if cpu else None)
+    given = {
+        "revision": settings.revision,
+        "max_model_len": settings.max_model_len,
+        "gpu_memory_utilization": settings.gpu_memory_utilization,
+        "kv_cache_memory_bytes": None if cache is None else int(cache * _GIB),
+    }
+    options = {name: value for name, value in given.items() if value is not None}
+    if adapters:
+        rank = max(adapter_rank(path) for path in adapters)
+        options |= {
+            "enable_lora": True,
+            "max_loras": 1,
+            "max_cpu_loras": len(adapters),
+            "max_lora_rank": next((size for size in _RANKS if size >= rank), rank),
+        }
+    return options | {
+        "model": str(converted_smollm2()) if settings.source == SMOLLM2 else settings.source,
+        "dtype": settings.dtype,
+        "tensor_parallel_size": settings.tensor_parallel_size,
+        "enforce_eager": cpu if eager is None else eager,
+        "enable_prefix_caching": True,
+        "enable_sleep_mode": sleeps,
+        "seed": 0,
+    }
