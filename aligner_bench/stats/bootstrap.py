@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 from scipy import special, stats
@@ -12,11 +13,18 @@ from aligner_bench.stats.clusters import FloatArray
 
 def resample_counts(groups: int, n_boot: int, seed: int = 0) -> FloatArray:
     """How often each of G families is drawn in each bootstrap sample, shape (n_boot, G)."""
+    return next(resample_blocks(groups, n_boot, n_boot, seed))
+
+
+def resample_blocks(groups: int, n_boot: int, size: int, seed: int = 0) -> Iterator[FloatArray]:
+    """The rows of ``resample_counts``, at most ``size`` at a time, for families too many to hold them all."""
     rng = np.random.default_rng(seed)
-    draws = rng.integers(0, groups, size=(n_boot, groups))
-    draws += np.arange(n_boot)[:, None] * groups
-    counts = np.bincount(draws.ravel(), minlength=n_boot * groups)
-    return counts.reshape(n_boot, groups).astype(np.float64)
+    for begin in range(0, n_boot, size):
+        rows = min(size, n_boot - begin)
+        draws = rng.integers(0, groups, size=(rows, groups))
+        draws += np.arange(rows)[:, None] * groups
+        counts = np.bincount(draws.ravel(), minlength=rows * groups)
+        yield counts.reshape(rows, groups).astype(np.float64)
 
 
 def bca_ends(

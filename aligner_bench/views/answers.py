@@ -10,10 +10,21 @@ from aligner_bench.preferences import combine
 from aligner_bench.tables import Row, group
 
 
+MOST_PROMPTS = 10_000
+"""Prompts of which a page shows the answers: more would make it too large to open."""
+
+
 def answers(tables: Mapping[str, Sequence[Row]]) -> list[dict[str, Any]]:
-    """For each prompt its question, every system's answer with trace, and the verdicts on them."""
-    responses = group(tables["responses"], "suite", "prompt_id")
-    verdicts = group(tables["verdicts"], "suite", "prompt_id")
+    """For each prompt its question, every system's answer with trace, and the verdicts on them.
+
+    Of more than ``MOST_PROMPTS`` prompts as many are shown, evenly taken over the run.
+    """
+    prompts = _shown(tables["prompts"])
+    keys = {(row["suite"], row["prompt_id"]) for row in prompts}
+    responses, verdicts = (
+        group((row for row in tables[name] if (row["suite"], row["prompt_id"]) in keys), "suite", "prompt_id")
+        for name in ("responses", "verdicts")
+    )
     return [
         {
             **{name: row[name] for name in ("suite", "prompt_id", "category", "criterion", "prompt")},
@@ -21,8 +32,16 @@ def answers(tables: Mapping[str, Sequence[Row]]) -> list[dict[str, Any]]:
             "systems": {r["system"]: _answer(r) for r in responses.get((row["suite"], row["prompt_id"]), ())},
             "verdicts": _verdicts(verdicts.get((row["suite"], row["prompt_id"]), ())),
         }
-        for row in tables["prompts"]
+        for row in prompts
     ]
+
+
+def _shown(prompts: Sequence[Row]) -> list[Row]:
+    n = len(prompts)
+    if n <= MOST_PROMPTS:
+        return list(prompts)
+    places = {i * n // MOST_PROMPTS for i in range(MOST_PROMPTS)}
+    return [row for i, row in enumerate(prompts) if i in places]
 
 
 def _answer(row: Row) -> dict[str, Any]:

@@ -51,6 +51,7 @@ def render(results: Results, answers: Sequence[Mapping[str, Any]], manifest: Map
             script=script,
             payload=pack(results, answers),
             n_answers=sum(len(row["systems"]) for row in answers),
+            n_in_run=sum(row.n_total for row in results.systems),
             **_sections(results),
         )
     )
