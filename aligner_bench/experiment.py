@@ -12,12 +12,16 @@ from aligner_bench.correctors.specs import CorrectorSpec
 from aligner_bench.correctors.templates import get_template
 from aligner_bench.costs import KnownPrice, PriceSpec, price_of
 from aligner_bench.engines.base import ModelSpec, engine_names
+from aligner_bench.engines.gguf import is_gguf
 from aligner_bench.errors import UsageError, nearest
 from aligner_bench.hashing import digest
 from aligner_bench.inspectors.base import InspectorSpec
 from aligner_bench.judges.references import TINY, anchored, faults, own_models, references, stand_ins
 from aligner_bench.judges.specs import JudgeSpec
 from aligner_bench.packaged import packaged_dir
+from aligner_bench.paper_spec import PaperSpec, cells
+from aligner_bench.profiles import applied, capped
+from aligner_bench.raters.specs import RaterSpec
 from aligner_bench.suites.yamlfile import YamlDocument, read_yaml, validated
 from aligner_bench.types import Decoding
 
@@ -101,12 +105,23 @@ class ComparisonSpec(_Spec):
     judges: tuple[str, ...] = ()
 
 
+class StandIns(_Spec):
+    """What ``--scale smoke`` uses where small models are not enough: suites that ship, free judges."""
+
+    suites: tuple[Annotated[SuiteUse, BeforeValidator(_as_suite)], ...] = ()
+    judges: dict[str, JudgeSpec] = Field(
+        {}, description="instead of all judges; the first makes the headline"
+    )
+    max_new_tokens: int | None = Field(None, ge=1, description="most that any model writes at once")
+
+
 class Experiment(_Spec):
     """A whole experiment file."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     description: str = ""
     seed: int = 0
+    profile: str = Field("fair", description="how questions are put; see profiles.py")
     decoding: Decoding = Decoding()
     suites: tuple[Annotated[SuiteUse, BeforeValidator(_as_suite)], ...] = Field(min_length=1)
     models: dict[str, ModelSpec] = Field(min_length=1)
@@ -114,9 +129,15 @@ class Experiment(_Spec):
     systems: dict[str, SystemSpec] = Field(min_length=1)
     judges: dict[str, JudgeSpec] = {}
     comparisons: tuple[ComparisonSpec, ...] = ()
+    raters: dict[str, RaterSpec] = Field({}, description="models that label answers one by one: harm")
     headline: str | None = Field(None, description="the judge whose verdicts make the headline")
     prices: dict[str, PriceSpec] = Field({}, description="by model name; before the list that ships with us")
     max_cost: float | None = Field(None, gt=0, description="US dollars that one run may spend")
+    paper: PaperSpec | None = Field(None, description="the published table that this experiment repeats")
+    trends: dict[str, dict[str, float]] = Field(
+        {}, description="name -> system -> parameters of its aligner: is more size more preference?"
+    )
+    stand_ins: StandIns = StandIns()
 
     _scale: Literal["full", "smoke"] = PrivateAttr("full")
     _folder: Path | None = PrivateAttr(None)
@@ -170,8 +191,12 @@ class Experiment(_Spec):
             else ModelSpec(engine="hf", model=spec.smoke, chat=spec.chat, batch_size=spec.batch_size)
             for name, spec in self.models.items()
         }
-        small = self.model_copy(update={"models": models, **self._stand_ins(next(iter(models)))})
-        small = small.limited(_SMOKE_ITEMS)
+        inspectors = {
+            name: spec.model_copy(update={"model": spec.smoke}) if spec.smoke else spec
+            for name, spec in self.inspectors.items()
+        }
+        swapped = {"models": models, "inspectors": inspectors, **self._stand_ins(next(iter(models)))}
+        small = self.model_copy(update=swapped)._declared_stand_ins().limited(_SMOKE_ITEMS)
         small._scale = "smoke"
         return small
 
@@ -191,6 +216,29 @@ class Experiment(_Spec):
             },
         }
 
+    def _declared_stand_ins(self) -> Experiment:
+        """The suites, judges and token limit that the file declares for smoke runs, in place of its own."""
+        own, update = self.stand_ins, dict[str, Any]()
+        if own.suites:
+            update["suites"] = own.suites
+        if own.judges:
+            cleared = tuple(c.model_copy(update={"judges": ()}) for c in self.comparisons)
+            update |= {"judges": own.judges, "headline": next(iter(own.judges)), "comparisons": cleared}
+        if own.max_new_tokens:
+            systems = capped(
+                {name: system.model_dump() for name, system in self.systems.items()}, own.max_new_tokens
+            )
+            limit = min(self.decoding.max_new_tokens, own.max_new_tokens)
+            update["systems"] = {n: type(self.systems[n]).model_validate(data) for n, data in systems.items()}
+            update["decoding"] = self.decoding.model_copy(update={"max_new_tokens": limit})
+        if self.paper and own.judges:
+            update["paper"] = self.paper.model_copy(update={"judge": next(iter(own.judges))})
+        return self.model_copy(update=update)
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """(candidate, baseline) of every comparison, in order."""
+        return [(c.candidate, baseline) for c in self.comparisons for baseline in c.baselines]
+
     def anchored_models(self) -> dict[str, ModelSpec]:
         """The models, with relative paths made relative to the experiment file.
 
@@ -198,9 +246,17 @@ class Experiment(_Spec):
         them come the models that AlpacaEval's annotators bring themselves.
         """
         return own_models(self.judges) | {
-            name: spec.model_copy(update={"path": self._anchor(spec.path)}) if spec.path else spec
-            for name, spec in self.models.items()
+            name: spec.model_copy(update=self._anchored_files(spec)) for name, spec in self.models.items()
         }
+
+    def _anchored_files(self, spec: ModelSpec) -> dict[str, Path | str]:
+        files = {"path": spec.path, "lora": spec.lora}
+        found: dict[str, Path | str] = {
+            f: self._anchor(path) for f, path in files.items() if path is not None
+        }
+        if spec.model and is_gguf(spec.model):
+            found["model"] = str(self._anchor(Path(spec.model)))
+        return found
 
     def anchored_judges(self) -> dict[str, JudgeSpec]:
         """The judges, with relative paths made relative to the experiment file."""
@@ -213,6 +269,11 @@ class Experiment(_Spec):
 
     def _anchor(self, path: Path) -> Path:
         return (self._folder or Path()) / path.expanduser()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_profile(cls, data: Any) -> Any:
+        return applied(data)
 
     @model_validator(mode="after")
     def _sampling_is_random(self) -> Self:
@@ -280,8 +341,19 @@ def _check_names(experiment: Experiment, document: YamlDocument) -> None:
                 check(inspector, experiment.inspectors, "inspector", (*at, "corrector"))
             for aligner in system.corrector.aligners():
                 get_template(aligner.template)
+    for name, rater in experiment.raters.items():
+        at = ("raters", name)
+        check(rater.model, experiment.models, "model", (*at, "model"))
+        for suite in rater.suites:
+            check(suite, dict.fromkeys(_suite_names(experiment)), "suite", (*at, "suites"))
+        if name in experiment.judges:
+            where = f"{document.path}:{document.line_of(at)}: raters.{name}"
+            raise UsageError(f"{where}: a judge has this name; a rater needs one of its own")
     for name in experiment.prices:
         check(name, experiment.models, "model", ("prices", name))
+    for name, judge in experiment.stand_ins.judges.items():
+        for field, what, used in references(judge):
+            check(used, getattr(experiment, f"{what}s"), what, ("stand_ins", "judges", name, field))
     for name, judge in experiment.judges.items():
         at = ("judges", name)
         for field, what, used in references(judge):
@@ -297,6 +369,14 @@ def _check_names(experiment: Experiment, document: YamlDocument) -> None:
             check(judge_name, experiment.judges, "judge", (*at, "judges"))
     if experiment.headline is not None:
         check(experiment.headline, experiment.judges, "judge", ("headline",))
+    for name, sizes in experiment.trends.items():
+        for system_name in sizes:
+            check(system_name, experiment.systems, "system", ("trends", name, system_name))
+    if experiment.paper is not None:
+        check(experiment.paper.judge, experiment.judges, "judge", ("paper", "judge"))
+        for name in experiment.paper.labels:
+            check(name, experiment.systems, "system", ("paper", "labels", name))
+        cells(experiment.paper, experiment.pairs(), _suite_names(experiment))
 
 
 def _check_judges(experiment: Experiment, document: YamlDocument) -> None:

@@ -43,8 +43,9 @@ _PACKAGES = ("aligner-bench", "torch", "transformers", "numpy", "scipy", "statsm
 class Run:
     """A finished run, read from its folder."""
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, nothing_to_do: bool = False) -> None:
         self.path = Path(path)
+        self.nothing_to_do = nothing_to_do  # it was asked for again and stands as it was
         file = self.path / "manifest.json"
         if not file.is_file():
             raise UsageError(f"{self.path}: is not a run folder (no manifest.json in it)")
@@ -117,19 +118,24 @@ def run(
     progress: Progress | None = None,
     overwrite: bool = False,
     max_cost: float | None = None,
+    memory: float | None = None,
 ) -> Run:
     """Execute an experiment; finished items come from the ledger, new ones go into it.
 
     Nothing is written, and no folder made, before suites, models and plan are known to be sound. A run
     folder of another experiment is not replaced unless ``overwrite`` says so. ``max_cost`` (US dollars, else
-    the experiment's) ends the run with a BudgetError before it is passed.
+    the experiment's) ends the run with a BudgetError before it is passed. ``memory`` (GiB) is what loaded
+    models may take together, else most of what the device has.
     """
     from aligner_bench.costs import Purse, check_limit
+    from aligner_bench.finished import is_finished, remember, work_digest
     from aligner_bench.ledger import Ledger
     from aligner_bench.runner.execute import execute
     from aligner_bench.runner.plan import make_plan
+    from aligner_bench.runner.schedule import memory_limit, planned_items
     from aligner_bench.runner.workbench import Workbench
 
+    limit = memory_limit(memory)
     target = Path(out) if out else Path("runs") / experiment.name
     check_target(target, experiment.hash(), overwrite)
     purse = Purse(experiment.known_prices(), experiment.max_cost if max_cost is None else max_cost)
@@ -138,11 +144,18 @@ def run(
     _check_models(experiment)
     started = datetime.now(UTC)
     with Ledger(ledger or cache_dir() / "ledger.sqlite") as book:
-        bench = Workbench(experiment.anchored_models(), experiment.inspectors, book, progress, purse)
+        bench = Workbench(experiment.anchored_models(), experiment.inspectors, book, progress, purse, limit)
+        work = work_digest(experiment, plan.suites, bench)
+        if is_finished(book, work, target):
+            return Run(target, nothing_to_do=True)
+        bench.plan(planned_items(plan, experiment))
         with closing(bench), Draft(target) as draft:
             execute(experiment, plan, bench, draft.add)
             draft.finish()
-    return _finish(target, _manifest(experiment, _facts(experiment, plan), bench, started))
+        finished = _finish(target, _manifest(experiment, _facts(experiment, plan), bench, started))
+        if not draft.failed:
+            remember(book, work, target)
+    return finished
 
 
 def save(target: Path, tables: Mapping[str, Sequence[Row]], manifest: dict[str, Any]) -> None:
@@ -212,16 +225,17 @@ def _facts(experiment: Experiment, plan: Plan) -> Facts:
         }
         for suite in plan.suites
     ]
-    pairs = [(c.candidate, baseline) for c in experiment.comparisons for baseline in c.baselines]
     return Facts(
         experiment.name,
         experiment.hash(),
         experiment.scale,
         suites,
-        pairs,
+        experiment.pairs(),
         experiment.headline,
-        notes=_own_judges(experiment),
+        notes=[*_profile(experiment), *_own_judges(experiment)],
         ensembles=_ensembles(experiment),
+        paper=_paper(experiment, plan),
+        trends=experiment.trends,
     )
 
 
@@ -230,6 +244,24 @@ def _ensembles(experiment: Experiment) -> dict[str, list[str]]:
 
     specs = experiment.judges.items()
     return {name: list(spec.judges) for name, spec in specs if isinstance(spec, EnsembleSpec)}
+
+
+def _paper(experiment: Experiment, plan: Plan) -> dict[str, Any] | None:
+    """The published table that is repeated, with its cells, so that later editions of it change no result."""
+    from aligner_bench.paper_spec import cells
+
+    if experiment.paper is None:
+        return None
+    found = cells(experiment.paper, experiment.pairs(), [suite.name for suite in plan.suites])
+    return {"table": experiment.paper.table, "judge": experiment.paper.judge, "cells": found}
+
+
+def _profile(experiment: Experiment) -> list[str]:
+    """What a profile that is not fair does to the two sides."""
+    from aligner_bench.profiles import FAIR, PROFILES
+
+    profile = PROFILES[experiment.profile]
+    return [] if profile is FAIR else [f"Profile {experiment.profile}: {profile.words}."]
 
 
 def _own_judges(experiment: Experiment) -> list[str]:
@@ -260,6 +292,7 @@ def _manifest(experiment: Experiment, facts: Facts, bench: Workbench, started: d
         "ledger": {"done": bench.done, "reused": bench.reused},
         "spent": bench.purse.summary(),
         "model_loads": bench.loads,
+        "model_unloads": bench.residency.unloads,
         "engines": bench.engine_facts(),
         "versions": {"python": platform.python_version(), **_versions()},
         "hardware": hardware(),
@@ -302,6 +335,10 @@ def merged(runs: Sequence[Run]) -> Results:
         "copies",
         "refusals",
         "costs",
+        "raters",
+        "harm",
+        "papers",
+        "trends",
         "effects",
         "actors",
         "gains",

@@ -55,6 +55,10 @@ MaxCost = Annotated[
     float | None, typer.Option("--max-cost", metavar="USD", help="Stop before this is spent.")
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the run of another experiment.")]
+Memory = Annotated[
+    float | None,
+    typer.Option(help="Memory in GiB that loaded models may take together (else most of the device's)."),
+]
 
 
 class Scale(StrEnum):
@@ -140,6 +144,7 @@ def run_(
     quiet: Quiet = False,
     overwrite: Overwrite = False,
     max_cost: MaxCost = None,
+    memory: Memory = None,
 ) -> None:
     """Answer, correct, judge and report; finished work is never done again."""
     from aligner_bench.runs import run
@@ -157,6 +162,7 @@ def run_(
             progress=progress,
             overwrite=overwrite,
             max_cost=max_cost,
+            memory=memory,
         )
     print_table(finished.results())
     _closing(finished)
@@ -218,9 +224,11 @@ def _progress(quiet: bool) -> Iterator[Progress]:
 
 
 def _closing(finished: Run) -> None:
-    done = finished.manifest["ledger"]["done"]
-    reused = finished.manifest["ledger"]["reused"]
-    typer.echo(f"\nwork items: {sum(done.values())} done, {sum(reused.values())} from the ledger")
+    done = sum(finished.manifest["ledger"]["done"].values())
+    reused = sum(finished.manifest["ledger"]["reused"].values())
+    if finished.nothing_to_do:
+        done, reused = 0, done + reused
+    typer.echo(f"\nwork items: {done} done, {reused} from the ledger")
     typer.echo(f"report: {finished.path / 'report.html'}")
 
 

@@ -28,6 +28,10 @@ def show(plan: PlanReport) -> None:
     for suite in plan.suites:
         suites.add_row(suite.suite, f"{suite.n:,}", f"{100 * suite.detectable:.1f} points")
     console.print(suites, _schedule(plan))
+    of = f" of {plan.paper}" if plan.paper else ""
+    console.print(Text(f"cells: {plan.cells:,}{of}; profile: {plan.profile}"))
+    if plan.models:
+        console.print(_loaded(plan))
     for line in money(plan):
         console.print(Text(line))
 
@@ -46,6 +50,22 @@ def _schedule(plan: PlanReport) -> Table:
     for i, stage in enumerate(plan.stages, 1):
         items = f"{'at most ' if stage.at_most else ''}{stage.items:,}"
         table.add_row(str(i), stage.stage, stage.name, items, stage.what, *_amounts(stage.takes))
+    return table
+
+
+def _loaded(plan: PlanReport) -> Table:
+    """Models in the order in which they are loaded, once each while they fit together."""
+    from rich import box
+    from rich.table import Table
+
+    known = [model.gib for model in plan.models if model.gib is not None]
+    table = Table(box=box.SIMPLE_HEAD, title="loaded once", title_justify="left", show_footer=True)
+    table.add_column("model or inspector", footer="all together")
+    table.add_column("items", justify="right")
+    table.add_column("memory, GiB", justify="right", footer=f"{sum(known):.1f}")
+    for model in plan.models:
+        size = "unknown" if model.gib is None else f"{model.gib:.1f}" if model.gib else _FREE
+        table.add_row(" = ".join(model.names), f"{model.items:,}", size)
     return table
 
 

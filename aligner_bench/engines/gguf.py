@@ -32,6 +32,12 @@ _SCALARS = {
     12: "<d",
 }
 _STRING, _ARRAY = 8, 9
+_SHAPE = {
+    "num_hidden_layers": "block_count",
+    "hidden_size": "embedding_length",
+    "num_attention_heads": "attention.head_count",
+    "num_key_value_heads": "attention.head_count_kv",
+}
 
 
 def is_gguf(name: str) -> bool:
@@ -67,10 +73,17 @@ def gguf_parameters(path: Path) -> int:
 
 def gguf_architecture(path: Path) -> str:
     """The architecture that a GGUF file names, ``llama`` for one."""
-    return _header(path)[0]
+    return str(_header(path)[0].get("general.architecture", ""))
 
 
-def _header(path: Path) -> tuple[str, int]:
+def gguf_shape(path: Path) -> dict[str, int]:
+    """Layers, heads and width of a GGUF model, by transformers' names; what it does not say is left out."""
+    fields, kind = _header(path)[0], gguf_architecture(path)
+    named = {name: fields.get(f"{kind}.{field}") for name, field in _SHAPE.items()}
+    return {name: value for name, value in named.items() if isinstance(value, int)}
+
+
+def _header(path: Path) -> tuple[dict[str, Any], int]:
     check_gguf(path)
     with path.open("rb") as stream:
         try:
@@ -79,16 +92,14 @@ def _header(path: Path) -> tuple[str, int]:
             raise UsageError(f"engine hf: {str(path)!r}: damaged GGUF header ({error})") from error
 
 
-def _read_header(stream: BinaryIO) -> tuple[str, int]:
-    """Architecture and number of parameters. Layout: gguf specification, version 2 and later."""
+def _read_header(stream: BinaryIO) -> tuple[dict[str, Any], int]:
+    """Fields (arrays as None) and number of parameters. Layout: gguf specification, version 2 and later."""
     stream.seek(4)
     _, tensors, fields = struct.unpack("<IQQ", stream.read(20))
-    architecture = ""
+    found: dict[str, Any] = {}
     for _ in range(fields):
         name = _text(stream)
-        value = _value(stream, struct.unpack("<I", stream.read(4))[0])
-        if name == "general.architecture":
-            architecture = str(value)
+        found[name] = _value(stream, struct.unpack("<I", stream.read(4))[0])
     total = 0
     for _ in range(tensors):
         _text(stream)
@@ -99,7 +110,7 @@ def _read_header(stream: BinaryIO) -> tuple[str, int]:
         for size in shape:
             count *= size
         total += count
-    return architecture, total
+    return found, total
 
 
 def _text(stream: BinaryIO) -> str:

@@ -42,6 +42,7 @@ class HFEngine:
             raise UsageError("engine hf: field model is missing (a packaged name, a folder, or a hub name)")
         self._spec = spec
         self._name: str = spec.model
+        self._memory: int | None = None
         self._known: dict[tuple[Request, int], tuple[list[int], int]] = {}
         self.prompt_tokens_computed = 0
         """Prompt tokens that went through the model: fewer than the prompts have where they share a start."""
@@ -51,6 +52,10 @@ class HFEngine:
         spec = self._spec
         base = {"engine": "hf", "version": _VERSION, "dtype": spec.dtype, "chat": spec.chat}
         return {**base, **weights_identity(spec)}
+
+    def limit_memory(self, total: int | None) -> None:
+        """Told, before ``load``, how many bytes all models may take together; None for no limit."""
+        self._memory = total
 
     def load(self) -> None:
         """Load weights and tokenizer onto the GPU if there is one, else the CPU."""
@@ -73,7 +78,7 @@ class HFEngine:
         self._shares_prefixes = fast_path(model)
         self._prefixes = PrefixStore(model) if self._shares_prefixes else None
         a_token = kv_bytes_per_token(model.config.get_text_config(), model.dtype.itemsize)
-        tokens = int(total_memory() * _CACHE_SHARE / a_token)
+        tokens = int((self._memory or total_memory()) * _CACHE_SHARE / a_token)
         self.budget = Budget(self._spec.batch_size or _ROWS[device], tokens)
 
     def unload(self) -> None:
@@ -83,7 +88,7 @@ class HFEngine:
         _release()
 
     def facts(self) -> dict[str, Any]:
-        """What the manifest says of its work."""
+        """What the manifest says of its work: prompts' shared beginnings, and memory that ran out."""
         return {
             "shared_prefixes": self._shares_prefixes,
             "prompt_tokens_computed": self.prompt_tokens_computed,

@@ -13,16 +13,18 @@ import struct
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from aligner_bench.engines.base import ModelSpec
-from aligner_bench.engines.embedded import EMBEDDED, SMOLLM2, embedded_path
-from aligner_bench.engines.gguf import gguf_parameters, is_gguf
+from aligner_bench.engines.embedded import SMOLLM2, embedded_path
+from aligner_bench.engines.gguf import gguf_parameters, gguf_shape, is_gguf
 from aligner_bench.errors import UsageError
 
 GIB = 2**30
 _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 _RUNTIME = GIB // 2  # Python, torch and one pass's intermediate results
+_BATCH_TOKENS = 64 * 512  # of a batch of 64 rows: prompts and answers
 _CONFIG_DEFAULT = 2  # bytes a parameter where only the size of a file of unknown precision is known
 
 
@@ -63,10 +65,20 @@ def model_bytes(spec: ModelSpec) -> int:
     return folder_parameters(Path(spec.model)) * width
 
 
-def resident_bytes(spec: ModelSpec, answers: int = 0) -> int:
-    """Weights, one pass's needs, and keys and values of ``answers`` tokens."""
+def resident_bytes(spec: ModelSpec) -> int:
+    """Weights, one pass's needs, and the keys and values of a full batch; 0 where the weights are unknown."""
     weights = model_bytes(spec)
-    return weights and weights + _RUNTIME + answers
+    return weights and weights + _RUNTIME + _BATCH_TOKENS * _kv_bytes(spec)
+
+
+def _kv_bytes(spec: ModelSpec) -> int:
+    name = spec.model or ""
+    if name == SMOLLM2 or is_gguf(name):
+        shape = gguf_shape(embedded_path(SMOLLM2) if name == SMOLLM2 else Path(name))
+    else:
+        config = Path(name) / "config.json"
+        shape = json.loads(config.read_text("utf-8")) if config.is_file() else {}
+    return kv_bytes_per_token(SimpleNamespace(**shape), _BYTES.get(spec.dtype, 4)) if shape else 0
 
 
 def folder_parameters(folder: Path) -> int:
@@ -94,9 +106,3 @@ def safetensors_header(path: Path) -> Mapping[str, Any]:
         (length,) = struct.unpack("<Q", stream.read(8))
         header = json.loads(stream.read(min(length, 1 << 28)))
     return {name: entry for name, entry in header.items() if name != "__metadata__"}
-
-
-def embedded_bytes(name: str) -> int:
-    """Bytes of an embedded encoder in float32."""
-    assert name in EMBEDDED
-    return folder_parameters(embedded_path(name)) * 4

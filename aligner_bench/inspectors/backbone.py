@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from aligner_bench.engines.memory import safetensors_header
+from aligner_bench.inspectors.base import InspectorSpec
 
 _SHAPE_FIELDS = (
     "model_type",
@@ -56,6 +57,18 @@ def _update_with_encoder(total: Any, weights: Path) -> None:
             stream.seek(start + begin)
             total.update(f"{name}:{entry['dtype']}:{entry['shape']}:".encode())
             total.update(stream.read(end - begin))
+
+
+def families(inspectors: Mapping[str, InspectorSpec]) -> dict[str, tuple[str, ...]]:
+    """Name -> names of all inspectors with the same encoder, itself among them, in declared order.
+
+    Packaged inspectors are fine-tuned whole, each with an encoder of its own, and are not read for this.
+    """
+    keys = {
+        name: spec.model if spec.criterion is not None else backbone_key(Path(spec.model))
+        for name, spec in inspectors.items()
+    }
+    return {name: tuple(other for other in keys if keys[other] == keys[name]) for name in keys}
 
 
 def share(models: list[Any]) -> Any:

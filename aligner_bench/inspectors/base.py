@@ -28,6 +28,8 @@ class InspectorSpec(BaseModel):
         None, ge=1, description="most answers of a batch; left out, as many as go well by length"
     )
 
+    smoke: str | None = Field(None, description="what --scale smoke uses instead, such as packaged:ethical")
+
     @property
     def criterion(self) -> str | None:
         """The packaged criterion, or None for a model of the user's own."""

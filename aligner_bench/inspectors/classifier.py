@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from aligner_bench.cache import cache_dir
 from aligner_bench.engines.batches import Budget, cut_lengths, halving
 from aligner_bench.engines.embedded import MINILM, atomic_folder, embedded_path
+from aligner_bench.engines.memory import folder_parameters
 from aligner_bench.errors import MissingExtraError, UsageError
 from aligner_bench.hashing import digest
 from aligner_bench.inspectors.backbone import share
@@ -165,6 +166,12 @@ def trained_folder(spec: InspectorSpec) -> Path:
             train_pairs(packaged_pairs(spec.criterion, "train"), embedded_path(MINILM), draft, Training())
             (draft / "identity.json").write_text(json.dumps(inspector_identity(spec), indent=1))
     return target
+
+
+def classifier_bytes(spec: InspectorSpec) -> int:
+    """Estimated bytes of a loaded inspector; a packaged one is as large as the encoder it is made from."""
+    folder = embedded_path(MINILM) if spec.criterion is not None else Path(spec.model)
+    return 4 * folder_parameters(folder)
 
 
 def quality(scores: Sequence[tuple[float, float]], lengths: Sequence[tuple[int, int]]) -> dict[str, Any]:

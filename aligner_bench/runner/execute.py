@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -14,6 +14,8 @@ from aligner_bench.hashing import digest
 from aligner_bench.inspectors.base import PACKAGED, packaged_pairs
 from aligner_bench.judges.base import Judge, make_judges
 from aligner_bench.judges.match import matches
+from aligner_bench.raters.asking import ModelRater
+from aligner_bench.raters.table import known_rows, make_raters, rater_row, ratings_of_block
 from aligner_bench.runner.plan import Plan, audit_pairs, judges_suite, samples_of
 from aligner_bench.runner.workbench import Workbench
 from aligner_bench.suites import Prompt, Suite
@@ -30,12 +32,14 @@ BLOCK = 8192
 
 def execute(experiment: Experiment, plan: Plan, bench: Workbench, store: Store) -> None:
     """Run everything, block by block; items through the ledger, rows to ``store``."""
-    judges = make_judges(experiment)
+    judges, raters = make_judges(experiment), make_raters(experiment.raters)
     blocks = _blocks(experiment, plan)
     bench.expect(len(blocks) * _phases(experiment) + 2)
     for places in blocks:
-        _run_block(experiment, plan, places, judges, bench, store)
-    bench.phase("judges tried on known pairs")
+        _run_block(experiment, plan, places, judges, raters, bench, store)
+    bench.phase("judges and raters tried on what is known")
+    store("rater_audits", [row for name, rater in raters.items() for row in known_rows(name, rater, bench)])
+    store("raters", [rater_row(name, rater, bench) for name, rater in raters.items()])
     store("audits", [row for name, judge in judges.items() for row in _audit(name, judge, bench)])
     bench.phase("inspectors tried on known pairs")
     store("inspectors", [row for name in experiment.inspectors for row in _held_out(experiment, name, bench)])
@@ -43,8 +47,9 @@ def execute(experiment: Experiment, plan: Plan, bench: Workbench, store: Store) 
 
 
 def _phases(experiment: Experiment) -> int:
-    """Steps of one block: upstream answers, systems that do more, judges."""
-    return 1 + sum(map(_does_more, experiment.systems.values())) + len(experiment.judges)
+    """Steps of one block: upstream answers, systems that do more, judges, raters."""
+    systems = sum(map(_does_more, experiment.systems.values()))
+    return 1 + systems + len(experiment.judges) + len(experiment.raters)
 
 
 def _does_more(system: System) -> bool:
@@ -71,16 +76,19 @@ def _run_block(
     plan: Plan,
     places: Sequence[Place],
     judges: dict[str, Judge],
+    raters: dict[str, ModelRater],
     bench: Workbench,
     store: Store,
 ) -> None:
     bench.phase("upstream answers")
     upstream = _upstream_answers(experiment, plan, places, bench)
-    answers = {}
-    for name, system in experiment.systems.items():
+    answers: dict[str, list[Answer]] = {}
+    for name in _by_model(experiment.systems):
+        system = experiment.systems[name]
         if _does_more(system):
             bench.phase(f"system {name}")
         answers[name] = _system_answers(experiment, plan, system, places, upstream, bench)
+    answers = {name: answers[name] for name in experiment.systems}
     base = {
         name: [upstream[system.upstream, experiment.seed, 0, i] for i in range(len(places))]
         for name, system in experiment.systems.items()
@@ -92,6 +100,10 @@ def _run_block(
         rows = zip(places, column, before, strict=True)
         store("responses", [_response_row(experiment, name, *row) for row in rows])
     store("verdicts", _verdicts(experiment, judges, places, answers, bench))
+    for name, rater in raters.items():
+        bench.phase(f"rater {name}")
+        upstreams = {system: [_as_answer(done) for done in column] for system, column in base.items()}
+        store("ratings", ratings_of_block(name, rater, places, answers, upstreams, bench))
 
 
 def _judge_row(name: str, judge: Judge, bench: Workbench) -> Row:
@@ -104,6 +116,16 @@ def _judge_row(name: str, judge: Judge, bench: Workbench) -> Row:
         # Recorded verdicts of a judge that nobody tried are no proof of anything.
         "needs_audit": getattr(judge, "needs_audit", judge.audit_pairs > 0),
     }
+
+
+def _by_model(systems: Mapping[str, System]) -> list[str]:
+    """Systems in an order in which those that use the same models follow each other."""
+
+    def models(name: str) -> list[str]:
+        corrector = getattr(systems[name], "corrector", None)
+        return sorted(corrector.models()) if corrector is not None else []
+
+    return sorted(systems, key=models)
 
 
 Upstream = dict[tuple[str, int, int, int], Completion]
@@ -128,8 +150,9 @@ def _question(plan: Plan, place: Place, seed: int, sample: int) -> Request:
     suite, prompt = place
     history = tuple((turn.role, turn.content) for turn in prompt.history)
     return Request(
-        prompt.text,
+        plan.profile.fill(prompt.text),
         history=history,
+        chat=plan.profile.chat,
         decoding=plan.decoding[suite.name],
         sample=sample,
         seed=seed,

@@ -12,6 +12,7 @@ from aligner_bench.experiment import Experiment
 from aligner_bench.number import Published
 from aligner_bench.runner.estimate import NOTHING, RULE, Expected
 from aligner_bench.runner.plan import Plan
+from aligner_bench.runner.schedule import GIB, loaded_models
 
 
 class Taken(Published):
@@ -55,6 +56,14 @@ class PlanStage(Published):
     takes: Taken
 
 
+class PlanModel(Published):
+    """What is loaded once for all its items, in the order of first use."""
+
+    names: list[str] = Field(description="models or inspectors; several where they are the same weights")
+    items: int
+    gib: float | None = Field(description="estimated memory; None: unknown before it is loaded; 0: none here")
+
+
 class PlanReport(Published):
     """A whole plan."""
 
@@ -65,6 +74,10 @@ class PlanReport(Published):
     rule: str = RULE
     suites: list[PlanSuite]
     stages: list[PlanStage]
+    models: list[PlanModel]
+    cells: int = Field(description="win rates: a comparison by a judge on a suite, or a category of it")
+    paper: str | None = Field(description="the published table whose cells these are")
+    profile: str = Field(description="how questions are put")
     total: Taken
     max_cost: float | None
     prices: dict[str, KnownPrice] = Field(description="of the models that cost money")
@@ -93,6 +106,17 @@ def plan_report(experiment: Experiment, plan: Plan) -> PlanReport:
             )
             for stage in plan.stages
         ],
+        models=[
+            PlanModel(
+                names=list(one.names),
+                items=one.items,
+                gib=None if one.size is None else round(one.size / GIB, 2),
+            )
+            for one in loaded_models(plan, experiment)
+        ],
+        cells=plan.cells,
+        paper=experiment.paper.table if experiment.paper else None,
+        profile=experiment.profile,
         total=Taken.of(sum((stage.expected for stage in plan.stages), NOTHING)),
         max_cost=experiment.max_cost,
         prices={name: known for name, known in prices.items() if known is not None and known != FREE},

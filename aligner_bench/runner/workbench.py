@@ -11,17 +11,30 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import groupby, islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 
 from aligner_bench.costs import Purse, price_of
-from aligner_bench.engines.base import CuttingEngine, Engine, Hooks, ModelSpec, StreamingEngine, make_engine
+from aligner_bench.engines.base import (
+    DEFAULT_BATCH,
+    CuttingEngine,
+    Engine,
+    Hooks,
+    ModelSpec,
+    StreamingEngine,
+    make_engine,
+)
+from aligner_bench.engines.memory import folder_parameters, resident_bytes
 from aligner_bench.errors import UsageError, nearest
 from aligner_bench.hashing import digest
+from aligner_bench.inspectors.backbone import families
 from aligner_bench.inspectors.base import InspectorSpec, inspector_identity
 from aligner_bench.ledger import Ledger
+from aligner_bench.runner.residency import Residency
 from aligner_bench.types import Completion, PairLogit, PairText, Request, Score
 
 if TYPE_CHECKING:
+    from aligner_bench.inspectors.classifier import Classifier
     from aligner_bench.judges.pairrm_head import PairEngine
     from aligner_bench.judges.specs import PairRMSpec
 
@@ -116,18 +129,18 @@ class Workbench:
         ledger: Ledger,
         progress: Progress | None = None,
         purse: Purse | None = None,
+        memory: int | None = None,
     ) -> None:
         self._models = models
         self.purse = purse or Purse({name: price_of(spec) for name, spec in models.items()})
         self._inspectors = inspectors
         self._ledger = ledger
         self._progress = progress or Silent()
-        self._engines: dict[str, Engine] = {}
-        self._classifiers: dict[str, Any] = {}
-        self._rankers: dict[str, PairEngine] = {}
+        self.residency = Residency(memory)
+        self._families: dict[str, tuple[str, ...]] = {}
+        self._facts: dict[str, dict[str, Any]] | None = None
         self._identities: dict[str, dict[str, Any]] = {}
         self._phase = self._phases = 0
-        self.loads: dict[str, int] = {}
         self.done: dict[str, int] = {}
         self.reused: dict[str, int] = {}
 
@@ -139,6 +152,22 @@ class Workbench:
         """The next step begins."""
         self._phase += 1
         self._progress.phase(self._phase, max(self._phases, self._phase), title)
+
+    @property
+    def loads(self) -> dict[str, int]:
+        """How often each model was loaded."""
+        return self.residency.loads
+
+    def plan(self, items: Mapping[str, int]) -> None:
+        """How many items each model or inspector will get: who has most to do leaves memory last."""
+        for name, count in items.items():
+            self.residency.plan({self._place(name): count})
+
+    def _place(self, name: str) -> str:
+        """The key under which a model or inspector is held in memory."""
+        if name not in self._inspectors:
+            return digest(self.identity(name))
+        return digest([self.identity(member) for member in self._family(name)])
 
     def identity(self, name: str) -> dict[str, Any]:
         """What defines a model or an inspector."""
@@ -203,13 +232,14 @@ class Workbench:
         stage = _Stage[tuple[str, str], Score](
             "score",
             inspector,
-            self._inspectors[inspector].batch_size,
-            key=lambda pair: digest(["score", identity, list(pair)]),
+            self._inspectors[inspector].batch_size or DEFAULT_BATCH,
+            key=lambda pair: _score_key(identity, pair),
             group=lambda _: "",
             size=lambda pair: len(pair[0]) + len(pair[1]),
-            run=lambda batch: self._classifier(inspector).score(batch),
+            run=lambda batch: self._scores(inspector, batch),
             encode=asdict,
             decode=lambda value: Score(**value),
+            cut=lambda batch: self._classifier(self._family(inspector)).cut(batch),
         )
         return self._through(stage, pairs)
 
@@ -245,6 +275,8 @@ class Workbench:
             else:
                 found |= self._in_batches(stage, unique, found)
             self._progress.end()
+        if stage.model in self._models or stage.model in self._inspectors:
+            self.residency.done(self._place(stage.model), len(items))
         return [found[key] for key in keys]
 
     def _in_batches(
@@ -303,10 +335,19 @@ class Workbench:
         self._store(stage, fresh)
         return fresh
 
+    def close(self) -> None:
+        """Give back what engines hold beyond their memory: servers, devices. Their facts stay known."""
+        self._facts = self.engine_facts()
+        for engine in self.residency.things():
+            getattr(engine, "close", lambda: None)()
+
     def engine_facts(self) -> dict[str, dict[str, Any]]:
         """What the engines that were used have to say of their work, by model."""
+        if self._facts is not None:
+            return self._facts
         used = [name for name in self.loads if name in self._models]
-        facts: dict[str, dict[str, Any]] = {n: getattr(self._engine(n), "facts", dict)() for n in used}
+        engines = {name: self.residency.known(digest(self.identity(name))) for name in used}
+        facts: dict[str, dict[str, Any]] = {n: getattr(e, "facts", dict)() for n, e in engines.items()}
         return {name: said for name, said in facts.items() if said}
 
     def _streams(self, model: str) -> bool:
@@ -337,28 +378,55 @@ class Workbench:
 
     def _engine(self, name: str) -> Engine:
         # Two names for the same weights are one model in memory.
-        key = digest(self.identity(name))
-        if key not in self._engines:
-            engine = make_engine(self._model(name))
-            engine.load()
-            self.loads[name] = self.loads.get(name, 0) + 1
-            self._engines[key] = engine
-        return self._engines[key]
+        spec, key = self._model(name), digest(self.identity(name))
+
+        def make() -> Engine:
+            engine = make_engine(spec)
+            getattr(engine, "load_beside", lambda _: None)(list(self._models.values()))
+            return engine
+
+        engine: Engine = self.residency.get(key, name, resident_bytes(spec), make)
+        return engine
 
     def _ranker(self, spec: PairRMSpec, key: str) -> PairEngine:
-        if key not in self._rankers:
-            from aligner_bench.judges.pairrm_head import make_ranker
+        from aligner_bench.judges.pairrm_head import make_ranker
 
-            self._rankers[key] = make_ranker(spec)
-            self.loads[spec.model] = self.loads.get(spec.model, 0) + 1
-        return self._rankers[key]
+        size = 4 * folder_parameters(Path(spec.model))
+        ranker: PairEngine = self.residency.get(key, spec.model, size, lambda: make_ranker(spec))
+        return ranker
 
-    def _classifier(self, name: str) -> Any:
-        if name not in self._classifiers:
-            from aligner_bench.inspectors.classifier import Classifier
+    def _scores(self, inspector: str, pairs: Sequence[tuple[str, str]]) -> list[Score]:
+        """One inspector's scores. Those of others that share its encoder come with them, and are kept."""
+        family = self._family(inspector)
+        heads = dict(zip(family, self._classifier(family).score_all(pairs), strict=True))
+        for sibling in family:
+            if self.identity(sibling) != self.identity(inspector):
+                self._keep_scores(sibling, pairs, heads[sibling])
+        return heads[inspector]
 
-            classifier = Classifier(self._inspectors[name])
-            classifier.load()
-            self.loads[name] = self.loads.get(name, 0) + 1
-            self._classifiers[name] = classifier
-        return self._classifiers[name]
+    def _keep_scores(self, name: str, pairs: Sequence[tuple[str, str]], scores: Sequence[Score]) -> None:
+        keys = [_score_key(self.identity(name), pair) for pair in pairs]
+        known = self._ledger.get(keys)
+        fresh = {k: asdict(score) for k, score in zip(keys, scores, strict=True) if k not in known}
+        self._ledger.put("score", fresh)
+        self.done["score"] = self.done.get("score", 0) + len(fresh)
+
+    def _classifier(self, family: tuple[str, ...]) -> Classifier:
+        from aligner_bench.inspectors.classifier import Classifier, classifier_bytes
+
+        specs = [self._inspectors[name] for name in family]
+        key = digest([self.identity(name) for name in family])
+        classifier: Classifier = self.residency.get(
+            key, ", ".join(family), classifier_bytes(specs[0]), lambda: Classifier(*specs)
+        )
+        return classifier
+
+    def _family(self, name: str) -> tuple[str, ...]:
+        """The inspectors that share this one's encoder, itself among them, in declared order."""
+        if name not in self._families:
+            self._families |= families(self._inspectors)
+        return self._families[name]
+
+
+def _score_key(identity: Mapping[str, Any], pair: tuple[str, str]) -> str:
+    return digest(["score", identity, list(pair)])

@@ -1,0 +1,73 @@
+"""The plan by model: how often each is used, what it takes in memory, and whether all fit together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from aligner_bench.engines.base import make_engine
+from aligner_bench.engines.memory import resident_bytes
+from aligner_bench.errors import UsageError
+from aligner_bench.hashing import digest
+from aligner_bench.inspectors.base import inspector_identity
+
+if TYPE_CHECKING:
+    from aligner_bench.experiment import Experiment
+    from aligner_bench.runner.plan import Plan
+
+GIB = 2**30
+
+
+class Loaded(NamedTuple):
+    """Names of one set of weights, the items planned for it, and its estimated bytes (None: unknown)."""
+
+    names: tuple[str, ...]
+    items: int
+    size: int | None
+
+
+def memory_limit(gib: float | None) -> int | None:
+    """Bytes of ``--memory``; UsageError where it is not above 0."""
+    if gib is None:
+        return None
+    if not gib > 0:
+        raise UsageError(f"--memory {gib:g}: expected GiB above 0")
+    return int(gib * GIB)
+
+
+def planned_items(plan: Plan, experiment: Experiment) -> dict[str, int]:
+    """Items of each model and inspector over all stages, an upper bound where who acts is decided later."""
+    named = {*experiment.models, *experiment.inspectors}
+    items: dict[str, int] = {}
+    for stage in plan.stages:
+        if stage.name in named:
+            items[stage.name] = items.get(stage.name, 0) + stage.items
+    return items
+
+
+def loaded_models(plan: Plan, experiment: Experiment) -> list[Loaded]:
+    """What a run loads, in the order of first use; two names for the same weights are loaded once."""
+    found: dict[str, Loaded] = {}
+    for name, count in planned_items(plan, experiment).items():
+        key, size = _weights(experiment, name)
+        known = found.get(key, Loaded((), 0, size))
+        found[key] = Loaded((*known.names, name), known.items + count, size)
+    return list(found.values())
+
+
+def _weights(experiment: Experiment, name: str) -> tuple[str, int | None]:
+    """What tells one set of weights from another, and its bytes: 0 for none here, None where unknown.
+
+    A plan can be made where the models are not: one that cannot be found is shown without a size.
+    """
+    from aligner_bench.inspectors.classifier import classifier_bytes
+
+    try:
+        if name in experiment.inspectors:
+            inspector = experiment.inspectors[name]
+            return digest(inspector_identity(inspector)), classifier_bytes(inspector)
+        spec = experiment.anchored_models()[name]
+        size = resident_bytes(spec)
+        unknown = size == 0 and spec.engine not in ("openai", "replay")
+        return digest(make_engine(spec).identity()), None if unknown else size
+    except UsageError:
+        return name, None
