@@ -153,6 +153,7 @@ _MAKERS = {
     "damage": "wilson(right made wrong, right)",
     "unchanged": "wilson(answers equal to the upstream's, answers)",
     "consistency": "wilson(pairs whose orders agree, pairs)",
+    "panel": "krippendorff_alpha(the members' wins, ties and losses, clusters=family)",
     "first_slot": "clopper_pearson(first slot wins, decided verdicts)",
     "mean": "mean_t(scores)",
     "quantiles": "quantile(scores, 5, 25, 50, 75, 95 %)",

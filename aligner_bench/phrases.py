@@ -72,8 +72,8 @@ def power(judge: Mapping[str, Any], accuracy: Number | None, first_slot: Number 
     if not judge["needs_audit"]:
         return True, f"{name} checks the references; there is no taste to audit."
     tried = accuracy is not None and accuracy.lower is not None
-    if not tried and judge["kind"] == "imported":
-        return False, _imported(name, first_slot)
+    if not tried and judge["kind"] in ("imported", "recorded"):
+        return False, _imported(judge, first_slot)
     if accuracy is None or accuracy.lower is None:
         return (
             False,
@@ -99,10 +99,11 @@ def power(judge: Mapping[str, Any], accuracy: Number | None, first_slot: Number 
     return True, f"{name} is right on {_percent(accuracy)} of pairs with a known winner."
 
 
-def _imported(name: str, first_slot: Number | None) -> str:
+def _imported(judge: Mapping[str, Any], first_slot: Number | None) -> str:
     slot = f"; the first slot wins {_percent(first_slot)} of the decided verdicts" if first_slot else ""
+    what = "imported verdicts, one order each," if judge["kind"] == "imported" else "recorded verdicts"
     return (
-        f"{name}: imported verdicts, one order each, by a judge not tried here on pairs with a known "
+        f"{judge['judge']}: {what} by a judge not tried here on pairs with a known "
         f"winner{slot}. They are shown as they are and do not enter the gate."
     )
 
@@ -153,6 +154,7 @@ def warnings(
             "Smoke scale: small stand-in models and few prompts. A test of the plumbing, not a result."
         )
     found += [judge.sentence for judge in judges if not judge.has_power]
+    found += [f"{j.judge}: {j.panel.sentence}." for j in judges if j.panel and j.has_power]
     found += [f"{j.judge}: {j.n_cut} verdicts on texts cut to fit it." for j in judges if j.n_cut]
     for row in rows:
         if row.n_failed:

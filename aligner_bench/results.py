@@ -16,6 +16,7 @@ from aligner_bench.anatomy import anatomy_tables
 from aligner_bench.cost_rows import cost_rows
 from aligner_bench.judges.base import CUT
 from aligner_bench.length import Published, control_length
+from aligner_bench.panels import Panel, panel
 from aligner_bench.preferences import Preference, combine, first_slot_wins
 from aligner_bench.schema import (
     Comparison,
@@ -50,6 +51,7 @@ class Facts:
     headline: str | None = None
     length_data: Published | None = None  # AlpacaEval's own, where an import was given it
     notes: Sequence[str] = ()  # what an import had to decide
+    ensembles: Mapping[str, Sequence[str]] = field(default_factory=dict)  # ensemble -> its members
     level: float = field(default=0.95)
 
 
@@ -57,7 +59,10 @@ def compute(tables: Tables, facts: Facts) -> Results:
     """Every published number of a run."""
     from aligner_bench.stats.winrate import DEFINITIONS
 
-    judges = [_judge_power(row, tables) for row in tables["judges"]]
+    judges = [
+        _judge_power(row, tables, panel(facts.ensembles.get(row["judge"], ()), tables))
+        for row in tables["judges"]
+    ]
     rows = _comparisons(tables, facts, {judge.judge: judge for judge in judges})
     systems = _systems(tables)
     copies = _copies(tables, facts)
@@ -284,7 +289,7 @@ def _share(k: int, n: int) -> Number | None:
     return Number.of(wilson(k, n)) if n else None
 
 
-def _judge_power(judge: Row, tables: Tables) -> JudgePower:
+def _judge_power(judge: Row, tables: Tables, members: Panel | None) -> JudgePower:
     """Contract 6: accuracy on pairs with a known winner, consistency and first-slot share."""
     from aligner_bench.stats.intervals import clopper_pearson
 
@@ -311,8 +316,9 @@ def _judge_power(judge: Row, tables: Tables) -> JudgePower:
         consistency=_share(sum(not p.inconsistent for p in judged), len(judged)),
         first_slot=first,
         n_cut=sum(CUT in row["detail"] for row in verdicts),
+        panel=members,
         has_power=has_power,
-        sentence=sentence,
+        sentence=f"{sentence} As for {name}: {members.sentence}." if members else sentence,
     )
 
 

@@ -86,9 +86,12 @@ def _verdicts_complete(tables: Tables) -> Iterator[str]:
         who = f"{candidate} against {baseline} by {judge}"
         yield from _coverage("verdicts", who, suite, rows, prompts)
         orders = {row["order"] for row in rows} - {"none"}
-        for (prompt_id,), pair in group(rows, "prompt_id").items():
+        pairs = group(rows, "prompt_id")
+        # Where no pair was judged twice, each had its own order, as AlpacaEval draws it.
+        once = judge in imported or all(len(pair) == 1 for pair in pairs.values())
+        for (prompt_id,), pair in pairs.items():
             held = {row["order"] for row in pair}
-            if len(pair) != 1 if judge in imported else held not in (orders, {"none"}):
+            if len(pair) != 1 if once else held not in (orders, {"none"}):
                 yield f"verdicts.parquet: {who} lacks an order of {suite}/{prompt_id}"
 
 

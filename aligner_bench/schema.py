@@ -13,6 +13,7 @@ from aligner_bench.anatomy_rows import Anatomy, Change, Crossing, EditBin
 from aligner_bench.cost_rows import CostRow
 from aligner_bench.number import Number as Number
 from aligner_bench.number import Published
+from aligner_bench.panels import Panel
 from aligner_bench.trajectory_rows import Actor, Effect, Example, Gain, Oracle, OrderUse
 
 SCHEMA_VERSION = 1
@@ -116,13 +117,14 @@ class JudgePower(Published):
     consistency: Number | None = Field(description="share of pairs whose two orders agree")
     first_slot: Number | None = Field(description="share of decided verdicts for the first slot")
     n_cut: int = Field(0, description="verdicts on texts that were cut to fit the judge")
+    panel: Panel | None = Field(None, description="of an ensemble: how far its members agree")
     has_power: bool = Field(description="shown here; False for imported verdicts, whose judge was not tried")
     sentence: str
 
     @property
     def not_audited(self) -> bool:
         """Verdicts from elsewhere by a judge that was not tried here: neither with power nor without."""
-        return self.kind == "imported" and self.accuracy is None
+        return self.kind in ("imported", "recorded") and self.accuracy is None and not self.has_power
 
 
 class InspectorQuality(Published):

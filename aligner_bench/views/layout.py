@@ -112,7 +112,7 @@ def power_words(judge: JudgePower) -> tuple[str, str]:
     """Style and words for what a judge's rows are worth."""
     if judge.has_power:
         return "good", "has power"
-    if judge.kind == "imported" and judge.accuracy is None:
+    if judge.not_audited:
         return "bad", "not audited here"
     return "bad", "no discriminating power"
 
