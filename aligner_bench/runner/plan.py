@@ -12,6 +12,8 @@ from aligner_bench.experiment import BestOfNSystem, Experiment, SuiteUse, Upstre
 from aligner_bench.inspectors.base import PACKAGED, packaged_pairs
 from aligner_bench.judges.base import Judge, make_judges
 from aligner_bench.judges.specs import EnsembleSpec, ReferenceSpec
+from aligner_bench.paper_spec import cells
+from aligner_bench.profiles import FAIR, PROFILES, Profile
 from aligner_bench.runner import estimate
 from aligner_bench.runner.estimate import NOTHING, Expected
 from aligner_bench.suites import Suite, load_suite
@@ -32,12 +34,18 @@ class PlannedStage:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The suites as they will be used and the stages in the order in which they run."""
+    """The suites as they will be used and the stages in the order in which they run.
+
+    ``cells``: win rates that will come out, one a comparison, judge and suite (one a category where the
+    published table that is repeated has one a category).
+    """
 
     suites: tuple[Suite, ...]
     decoding: dict[str, Decoding]
     stages: tuple[PlannedStage, ...]
     detectable: dict[str, float]
+    profile: Profile = FAIR
+    cells: int = 0
 
 
 def load_suites(experiment: Experiment, data_dir: Path | None = None) -> tuple[Suite, ...]:
@@ -76,7 +84,22 @@ def make_plan(experiment: Experiment, data_dir: Path | None = None) -> Plan:
         *_corrector_stages(experiment, suites, decoding),
         *_judge_stages(experiment, suites, decoding),
     ]
-    return Plan(suites, decoding, tuple(stages), {suite.name: mde(len(suite), 0.5) for suite in suites})
+    detectable = {suite.name: mde(len(suite), 0.5) for suite in suites}
+    profile = PROFILES[experiment.profile]
+    return Plan(suites, decoding, tuple(stages), detectable, profile, _cells(experiment, suites))
+
+
+def _cells(experiment: Experiment, suites: Sequence[Suite]) -> int:
+    """Cells of the published table that is repeated; else comparisons by judges on suites."""
+    if experiment.paper is not None:
+        return len(cells(experiment.paper, experiment.pairs(), [suite.name for suite in suites]))
+    return sum(
+        len(comparison.baselines)
+        for judge in experiment.judges
+        for comparison in experiment.comparisons
+        for suite in suites
+        if judges_suite(experiment, judge, comparison.judges, suite)
+    )
 
 
 def _upstream_stages(
