@@ -46,6 +46,7 @@ class Run:
     def __init__(self, path: str | Path, nothing_to_do: bool = False) -> None:
         self.path = Path(path)
         self.nothing_to_do = nothing_to_do  # it was asked for again and stands as it was
+        self._results: Results | None = None
         file = self.path / "manifest.json"
         if not file.is_file():
             raise UsageError(f"{self.path}: is not a run folder (no manifest.json in it)")
@@ -70,7 +71,12 @@ class Run:
 
     def results(self) -> Results:
         """Every published number, computed from the rows."""
-        return compute(self.tables(), self._facts)
+        if self._results is None and self.nothing_to_do:  # the file was just found to be as it was written
+            text = (self.path / "leaderboard.json").read_text("utf-8")
+            self._results = Results.model_validate_json(text)
+        if self._results is None:
+            self._results = compute(self.tables(), self._facts)
+        return self._results
 
     def responses(self) -> pd.DataFrame:
         """One row a prompt and system."""
@@ -92,15 +98,15 @@ class Run:
 
         return pd.DataFrame(flat_rows(self.results()))
 
-    def report(self, path: str | Path | None = None, results: Results | None = None) -> Path:
-        """Write the self-contained HTML report; its path. ``results``: this run's, where they are at hand."""
+    def report(self, path: str | Path | None = None) -> Path:
+        """Write the self-contained HTML report; its path."""
         from aligner_bench.views.answers import answers
         from aligner_bench.views.report import write_report
 
         target = Path(path) if path else self.path / "report.html"
         if not target.parent.is_dir():
             raise UsageError(f"{target.parent}: no such folder; expected a place for the report")
-        write_report(results or self.results(), answers(self.tables()), self.manifest, target)
+        write_report(self.results(), answers(self.tables()), self.manifest, target)
         return target
 
     def _frame(self, table: str) -> pd.DataFrame:
@@ -175,7 +181,7 @@ def _finish(target: Path, manifest: dict[str, Any]) -> Run:
     finished = Run(target)
     results = finished.results()
     write_text(target / "leaderboard.json", results.model_dump_json(indent=1) + "\n")
-    finished.report(results=results)
+    finished.report()
     return finished
 
 

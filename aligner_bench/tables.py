@@ -18,6 +18,7 @@ _TEXT, _INT, _REAL, _BOOL, _TEXTS = "string", "int64", "double", "bool", "list<s
 _SPENT = {**dict.fromkeys(("calls", "prompt_tokens", "completion_tokens"), _INT), "cost": _REAL}
 _NOTHING_SPENT = dict.fromkeys(_SPENT, 0)
 _PART = 4096  # rows of a derived table that are written at once
+_FAILED = ("error", "missing")
 _SMALL_GROUP = 50  # groups of fewer rows on average are made as plain lists
 COLUMNS: Mapping[str, Mapping[str, str]] = {
     "prompts": {
@@ -58,7 +59,22 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
         **dict.fromkeys(("judge", "kind", "identity", "description"), _TEXT),
         "needs_audit": _BOOL,
     },
+    "ratings": {
+        **dict.fromkeys(("suite", "prompt_id", "system", "side", "rater", "label", "status"), _TEXT),
+        **dict.fromkeys(("category", "detail"), _TEXT),
+        "cut_tokens": _INT,
+        **_SPENT,
+    },
+    "rater_audits": {
+        **dict.fromkeys(("rater", "item_id", "label", "status", "category", "detail"), _TEXT),
+        "harmful": _BOOL,
+        "cut_tokens": _INT,
+        **_SPENT,
+    },
+    "raters": dict.fromkeys(("rater", "kind", "identity", "description"), _TEXT),
 }
+LATER = ("ratings", "rater_audits", "raters")
+"""Tables that runs of older versions do not have; a missing one is an empty one."""
 
 DERIVED: Mapping[str, Mapping[str, str]] = {
     "trajectories": {
@@ -140,6 +156,7 @@ class Draft:
         self._target = target
         self._folder = target.parent / f".{target.name}.draft"
         self._writers: dict[str, Any] = {}
+        self.failed = False  # has any row a status that the next run should try to mend?
 
     def __enter__(self) -> Draft:
         shutil.rmtree(self._folder, ignore_errors=True)  # of a run that was killed
@@ -155,6 +172,7 @@ class Draft:
         """More rows of a table."""
         if rows:
             self._writer(name).write_table(_arrow(name, rows))
+            self.failed = self.failed or any(row.get("status") in _FAILED for row in rows)
 
     def finish(self) -> None:
         """Close all tables, also those without rows, and put them where they belong."""
@@ -229,6 +247,8 @@ def open_table(name: str, path: Path) -> Table:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    if not path.is_file() and name in LATER:
+        return Table(_schema(name).empty_table())
     if not path.is_file():
         raise UsageError(f"{path}: is missing; expected the {name} table of a run")
     try:

@@ -165,3 +165,44 @@ def test_a_new_system_reuses_every_upstream_answer(hand, tmp_path):
     assert run.manifest["ledger"]["reused"]["complete"] == 19
     assert run.manifest["ledger"]["done"].get("complete", 0) == 1  # the failed item, tried again
     assert run.manifest["model_loads"] == {"fixed": 1}
+
+
+def test_a_finished_run_is_not_done_again_unless_a_file_of_it_changed(tmp_path):
+    target, options = tmp_path / "out", {"ledger": tmp_path / "ledger.sqlite"}
+    path = write_experiment(tmp_path, ["yes", "no"], ["yes", "yes"], [["yes"], ["yes"]])
+    experiment = Experiment.load(path)
+    first = aligner_bench.run(experiment, target, **options)
+    assert not first.nothing_to_do
+    stamp = (target / "report.html").stat().st_mtime_ns
+    again = aligner_bench.run(experiment, target, **options)
+    assert again.nothing_to_do
+    assert again.results() == first.results()
+    assert (target / "report.html").stat().st_mtime_ns == stamp
+    (target / "leaderboard.json").write_text("{}")
+    mended = aligner_bench.run(experiment, target, **options)
+    assert not mended.nothing_to_do
+    assert mended.manifest["ledger"]["done"] == {}
+    assert aligner_bench.Run(target).results() == first.results()
+
+
+def test_a_run_with_a_failed_item_is_tried_again(tmp_path):
+    options = {"ledger": tmp_path / "ledger.sqlite"}
+    experiment = Experiment.load(write_experiment(tmp_path, ["yes", "no"], ["yes", None], [["yes"], ["yes"]]))
+    aligner_bench.run(experiment, tmp_path / "out", **options)
+    assert not aligner_bench.run(experiment, tmp_path / "out", **options).nothing_to_do
+
+
+def test_blocks_change_nothing(tmp_path, monkeypatch):
+    from aligner_bench.runner import execute
+
+    texts = ["yes", "no", "yes it is", "no", "yes", "", "perhaps"]
+    path = write_experiment(tmp_path, texts, texts[::-1], [["yes"]] * 7)
+    whole = aligner_bench.run(Experiment.load(path), tmp_path / "a", ledger=tmp_path / "a.sqlite")
+    monkeypatch.setattr(execute, "BLOCK", 3)
+    parts = aligner_bench.run(Experiment.load(path), tmp_path / "b", ledger=tmp_path / "b.sqlite")
+    assert (tmp_path / "a/leaderboard.json").read_bytes() == (tmp_path / "b/leaderboard.json").read_bytes()
+
+    def rows(run):
+        return sorted(run.rows("responses"), key=lambda row: (row["system"], row["prompt_id"]))
+
+    assert [r | {"seconds": 0} for r in rows(whole)] == [r | {"seconds": 0} for r in rows(parts)]
