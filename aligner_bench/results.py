@@ -17,6 +17,7 @@ from aligner_bench.cost_rows import cost_rows
 from aligner_bench.judges.base import CUT
 from aligner_bench.length import Published, control_length
 from aligner_bench.panels import Panel, panel
+from aligner_bench.paper_rows import paper_rows
 from aligner_bench.preferences import Preference, combine, first_slot_wins
 from aligner_bench.schema import (
     Comparison,
@@ -33,6 +34,7 @@ from aligner_bench.schema import (
 )
 from aligner_bench.tables import Row, group
 from aligner_bench.trajectories import step_tables
+from aligner_bench.trend_rows import trend_rows
 
 Tables = Mapping[str, Sequence[Row]]
 _ALPACA_EVAL = "alpaca-eval"
@@ -52,6 +54,8 @@ class Facts:
     length_data: Published | None = None  # AlpacaEval's own, where an import was given it
     notes: Sequence[str] = ()  # what an import had to decide
     ensembles: Mapping[str, Sequence[str]] = field(default_factory=dict)  # ensemble -> its members
+    paper: Mapping[str, Any] | None = None  # the published table that is repeated: name, judge, cells
+    trends: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # name -> system -> size
     level: float = field(default=0.95)
 
 
@@ -82,6 +86,8 @@ def compute(tables: Tables, facts: Facts) -> Results:
         refusals=_refusals(tables),
         copies=copies,
         costs=cost_rows(tables),
+        papers=paper_rows(tables, rows, facts.paper, facts.scale),
+        trends=trend_rows(tables, facts.trends, {judge.judge: judge.has_power for judge in judges}),
         headline=phrases.headline(rows, systems, judges, facts.headline),
         warnings=[
             *phrases.warnings(rows, systems, judges, facts.scale),
