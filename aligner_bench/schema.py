@@ -14,7 +14,9 @@ from aligner_bench.cost_rows import CostRow
 from aligner_bench.number import Number as Number
 from aligner_bench.number import Published
 from aligner_bench.panels import Panel
+from aligner_bench.paper_rows import PaperRow
 from aligner_bench.trajectory_rows import Actor, Effect, Example, Gain, Oracle, OrderUse
+from aligner_bench.trend_rows import TrendRow
 
 SCHEMA_VERSION = 1
 
@@ -209,6 +211,8 @@ class Results(Published):
         default=[], description="only systems with another upstream than the reference"
     )
     refusals: list[RefusalTransitions] = Field(default=[], description="one for each corrected system")
+    papers: list[PaperRow] = Field(default=[], description="ours next to the published table's")
+    trends: list[TrendRow] = Field(default=[], description="preference against the aligner's size")
     costs: list[CostRow] = Field(default=[], description="systems by suite, judges, raters")
     effects: list[Effect] = Field(default=[], description="aligner k on inspector j, from rewrites in traces")
     actors: list[Actor] = Field(default=[], description="who acted, skipped, was rejected, was picked")
