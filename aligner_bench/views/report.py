@@ -20,7 +20,7 @@ from markupsafe import Markup
 from aligner_bench.claims import claims, paths_by_identity
 from aligner_bench.claims import pack as pack_claims
 from aligner_bench.schema import Results
-from aligner_bench.views import categories, charts, costs, formats, layout
+from aligner_bench.views import anatomy_views, categories, charts, costs, formats, layout, step_views
 from aligner_bench.views.hostile import shown
 from aligner_bench.views.payload import pack
 
@@ -103,6 +103,8 @@ def _sections(results: Results) -> dict[str, Any]:
         "repair_figures": layout.repair_figures(results),
         "score_figures": layout.score_figures(results),
         "audit": layout.audit_figure(results),
+        **step_views.sections(results),
+        **anatomy_views.sections(results),
     }
 
 
@@ -134,7 +136,10 @@ def _environment() -> Environment:
         percent=formats.percent, decimal=formats.decimal, interval=formats.interval, count=formats.count,
         p_value=formats.p_value, tally=formats.tally, with_interval=formats.with_interval,
     )  # fmt: skip
-    environment.globals.update(layout=layout, charts=charts, costs=costs, plural=formats.plural)
+    environment.globals.update(
+        layout=layout, charts=charts, costs=costs, plural=formats.plural, step_views=step_views,
+        anatomy_views=anatomy_views,
+    )  # fmt: skip
     return environment
 
 
