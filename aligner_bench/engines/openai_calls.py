@@ -74,8 +74,7 @@ class Caller:
             if not await self._pace.admit(call.tokens):
                 return _failed(Fault.STOPPED, "the run ended before this call", ())
             tries += 1
-            # A reply that made no sense is not wanted again, so the next try is not the same call.
-            done = await self._one_try(f"{key}-{malformed}" if malformed else key, call)
+            done = await self._one_try(key, call)
             if isinstance(done, Completion):
                 return done
             fault = fault_of(done)
@@ -84,14 +83,14 @@ class Caller:
             if not again or tries > self.spec.retries or not await self._rested(done, fault, tries):
                 return _failed(fault, self._words(fault, done), self.secrets)
 
-    async def _one_try(self, sent_key: str, call: Call) -> Completion | Exception:
+    async def _one_try(self, key: str, call: Call) -> Completion | Exception:
         self.tally.tries += 1
         began, used = time.monotonic(), None
         try:
             # The client's own limit is for each piece of a reply, and a slow drip never reaches it.
             async with asyncio.timeout(self.spec.timeout):
                 text = await self._client.post(
-                    call.path, cast_to=str, body=call.body, options={"headers": {"Idempotency-Key": sent_key}}
+                    call.path, cast_to=str, body=call.body, options={"headers": {"Idempotency-Key": key}}
                 )
             done = completion(parsed(text), call, self._share(began))
         except Exception as error:

@@ -174,10 +174,10 @@ def _logprobs(found: Body) -> tuple[dict[str, float], ...]:
 def shares(done: Completion, choices: Sequence[str]) -> dict[str, float]:
     """Probability of each choice as the first token; an empty mapping where the call failed.
 
-    Tokens count for the one choice that begins with them; " m" counts as "m".
+    A refusal gives no choice any. Tokens count for the one choice that begins with them; " m" counts as "m".
     """
     first: Mapping[str, float] = done.logprobs[0] if done.logprobs else {}
-    if not first:
+    if not first and done.finish_reason != "refusal":
         return {}
     found = dict.fromkeys(choices, 0.0)
     for token, logprob in first.items():
