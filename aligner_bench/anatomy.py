@@ -6,6 +6,7 @@ Only answers are counted that have an upstream answer beside them and did not fa
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from statistics import median
 from typing import Any, NamedTuple
 
 from aligner_bench.anatomy_rows import ALL, Anatomy, Change, Crossing, EditBin
@@ -95,6 +96,7 @@ def _anatomy(suite: str, system: str, category: str, part: Sequence[_Rewrite], l
 
     edits = [rewrite.edit for rewrite in part]
     families = _repeated([rewrite.family for rewrite in part])
+    copied = sum(rewrite.copied for rewrite in part)
 
     def mean(values: Sequence[float]) -> Number:
         return _mean(values, families)
@@ -105,8 +107,10 @@ def _anatomy(suite: str, system: str, category: str, part: Sequence[_Rewrite], l
         category=category,
         n=len(part),
         n_left_out=lost,
-        copied=Number.of(wilson(sum(rewrite.copied for rewrite in part), len(part))),
+        n_copied=copied,
+        copied=Number.of(wilson(copied, len(part))),
         edit_ratio=mean([e.ratio for e in edits]),
+        edit_median=median([e.ratio for e in edits]),
         kept=mean([e.kept for e in edits]),
         removed=mean([e.before - e.kept for e in edits]),
         added=mean([e.after - e.kept for e in edits]),

@@ -18,10 +18,12 @@ class Anatomy(Published):
     category: str = Field(description='a category, or "all"')
     n: int = Field(description="answers with an upstream answer and no failure")
     n_left_out: int = Field(description="failed or missing answers")
-    copied: Number = Field(description="share left exactly as they were")
+    n_copied: int = Field(description="answers left exactly as they were")
+    copied: Number = Field(description="n_copied / n")
     edit_ratio: Number = Field(
         description="mean token edit distance over the original's length; can exceed 1"
     )
+    edit_median: float = Field(description="median edit ratio")
     kept: Number = Field(description="mean tokens an answer that both texts have, in order")
     removed: Number = Field(description="mean tokens an answer that only the original has")
     added: Number = Field(description="mean tokens an answer that only the rewrite has")

@@ -103,6 +103,10 @@ def _steps(trace: Sequence[Row], texts: _Texts) -> list[dict[str, Any]]:
             "text": texts(step["text"]),
             "scores": {name: _finite(score) for name, score in (step.get("scores") or {}).items()},
         }
+        if step.get("threshold") is not None and step.get("inspector"):
+            item |= {"inspector": step["inspector"], "threshold": _finite(step["threshold"])}
+        if step.get("offered") is not None:
+            item["offered"] = texts(step["offered"])
         if before is not None and step["text"] != before:
             item["diff"] = lengths(before, step["text"])
         packed.append(item)

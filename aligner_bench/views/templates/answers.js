@@ -335,16 +335,18 @@
     show(state.at, { keepAddress: true });
   }
 
-  const ACTIONS = { start: "started with", correct: "corrected", skip: "skipped", candidate: "candidate", copy: "copied" };
+  const ACTIONS = { start: "started with", correct: "corrected", skip: "skipped", reject: "was rejected", candidate: "candidate", pick: "was picked", copy: "copied" };
 
   function steps(trace) {
     const list = element("ol", "steps");
+    const bounds = Object.fromEntries(trace.filter((step) => step.inspector).map((step) => [step.inspector, step.threshold]));
     trace.forEach((step, i) => {
       const previous = i ? trace[i - 1] : null;
       const entry = element("li", `step ${step.action}`);
       entry.append(element("p", "", spoken("b", "", step.actor), ` ${ACTIONS[step.action] ?? step.action}`));
-      if (Object.keys(step.scores).length) entry.append(scores(step.scores, previous ? previous.scores : {}));
+      if (Object.keys(step.scores).length) entry.append(scores(step.scores, previous ? previous.scores : {}, bounds));
       if (step.diff) entry.append(fold("what it changed", () => diffBlock(state.texts[previous.text], state.texts[step.text], step.diff)));
+      else if (step.offered !== undefined) entry.append(fold("what was rejected", () => block(state.texts[step.offered])));
       else if (step.action === "candidate") entry.append(fold("its text", () => block(state.texts[step.text])));
       list.append(entry);
     });
@@ -357,16 +359,23 @@
     return node;
   }
 
-  function scores(now, before) {
+  function scores(now, before, bounds) {
     const list = element("dl", "scores");
     for (const [name, value] of Object.entries(now)) {
       const meter = element("span", "meter", element("span"));
       meter.setAttribute("aria-hidden", "true");
       meter.firstChild.style.width = `${100 * (value ?? 0)}%`;
+      const bound = bounds[name];
+      if (bound !== undefined) {
+        const mark = element("i");
+        mark.style.left = `${100 * bound}%`;
+        meter.append(mark);
+        if (value !== null && value < bound) meter.classList.add("low");
+      }
       const number = element("dd", "", meter, value === null ? "–" : value.toFixed(2));
       const delta = value !== null && typeof before[name] === "number" ? value - before[name] : 0;
       if (Math.abs(delta) >= 0.005) number.append(element("small", delta > 0 ? "up" : "down", `${delta > 0 ? "+" : "−"}${Math.abs(delta).toFixed(2)}`));
-      list.append(element("div", "", spoken("dt", "", name), number));
+      list.append(element("div", "", spoken("dt", "", bound === undefined ? name : `${name} (threshold ${bound})`), number));
     }
     return list;
   }
