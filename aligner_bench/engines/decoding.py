@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aligner_bench.engines.prompts import cut_at_stop, item_seed
-from aligner_bench.types import FinishReason, Request
+from aligner_bench.types import Decoding, FinishReason, Request
 
 if TYPE_CHECKING:
     import torch
@@ -97,18 +97,29 @@ def _next_tokens(logits: torch.Tensor, rows: Sequence[_Row]) -> list[int]:
 
 
 def _sample(logits: np.ndarray[Any, Any], row: _Row) -> int:
-    """Inverse-CDF sampling over the tokens that top-k and top-p leave, best first."""
+    """Inverse-CDF sampling over the tokens that top-k and top-p leave, in the order of their ids.
+
+    In the order of their probabilities, two nearly equal ones might change places with the batch's rounding.
+    """
     assert row.stream is not None
     decoding = row.request.decoding
     # Everything further down holds less than 1e-6 of the mass together; sorting 50,000 tokens costs more.
-    candidates = np.flatnonzero(logits > logits.max() - 25 * decoding.temperature)
-    order = candidates[np.argsort(-logits[candidates], kind="stable")]
+    ids = np.flatnonzero(logits > logits.max() - 25 * decoding.temperature)
+    if decoding.top_k or decoding.top_p < 1.0:
+        ids = np.sort(_best(ids, logits, decoding))
+    weights = np.exp((logits[ids] - logits[ids].max()) / decoding.temperature)
+    cumulative = np.cumsum(weights / weights.sum())
+    drawn = int(np.searchsorted(cumulative, row.stream.random(), side="right"))
+    return int(ids[min(drawn, len(ids) - 1)])
+
+
+def _best(
+    ids: np.ndarray[Any, Any], logits: np.ndarray[Any, Any], decoding: Decoding
+) -> np.ndarray[Any, Any]:
+    """The tokens that top-k and then top-p leave."""
+    order = ids[np.argsort(-logits[ids], kind="stable")]
     if decoding.top_k:
         order = order[: decoding.top_k]
     weights = np.exp((logits[order] - logits[order[0]]) / decoding.temperature)
     cumulative = np.cumsum(weights / weights.sum())
-    if decoding.top_p < 1.0:
-        kept = int(np.searchsorted(cumulative, decoding.top_p)) + 1
-        cumulative = cumulative[:kept] / cumulative[min(kept, len(cumulative)) - 1]
-    drawn = int(np.searchsorted(cumulative, row.stream.random(), side="right"))
-    return int(order[min(drawn, len(cumulative) - 1)])
+    return order[: int(np.searchsorted(cumulative, decoding.top_p)) + 1]
