@@ -32,6 +32,14 @@ _SCALARS = {
     12: "<d",
 }
 _STRING, _ARRAY = 8, 9
+# llama.cpp's file types (LLAMA_FTYPE); a number that is not here is shown as it is.
+# fmt: off
+_KINDS = {
+    0: "F32", 1: "F16", 2: "Q4_0", 3: "Q4_1", 7: "Q8_0", 8: "Q5_0", 9: "Q5_1", 10: "Q2_K", 11: "Q3_K_S",
+    12: "Q3_K_M", 13: "Q3_K_L", 14: "Q4_K_S", 15: "Q4_K_M", 16: "Q5_K_S", 17: "Q5_K_M", 18: "Q6_K",
+    32: "BF16",
+}
+# fmt: on
 _SHAPE = {
     "num_hidden_layers": "block_count",
     "hidden_size": "embedding_length",
@@ -74,6 +82,18 @@ def gguf_parameters(path: Path) -> int:
 def gguf_architecture(path: Path) -> str:
     """The architecture that a GGUF file names, ``llama`` for one."""
     return str(_header(path)[0].get("general.architecture", ""))
+
+
+def gguf_context(path: Path) -> int | None:
+    """Tokens of a prompt and its answer that a GGUF model was made for, where its file says so."""
+    found = _header(path)[0].get(f"{gguf_architecture(path)}.context_length")
+    return found if isinstance(found, int) else None
+
+
+def gguf_kind(path: Path) -> str:
+    """How most of a GGUF file's numbers are stored, such as ``Q4_1``."""
+    number: Any = _header(path)[0].get("general.file_type")
+    return _KINDS.get(number, f"of type {number}")
 
 
 def gguf_shape(path: Path) -> dict[str, int]:

@@ -23,6 +23,8 @@ from aligner_bench.errors import UsageError
 
 GIB = 2**30
 _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+CPU_CACHE = 2.0
+"""GiB of keys and values for engines that set them aside at once, on a CPU where the user gives no number."""
 _RUNTIME = GIB // 2  # Python, torch and one pass's intermediate results
 _BATCH_TOKENS = 64 * 512  # of a batch of 64 rows: prompts and answers
 _CONFIG_DEFAULT = 2  # bytes a parameter where only the size of a file of unknown precision is known
@@ -68,6 +70,8 @@ def model_bytes(spec: ModelSpec) -> int:
 def resident_bytes(spec: ModelSpec) -> int:
     """Weights, one pass's needs, and the keys and values of a full batch; 0 where the weights are unknown."""
     weights = model_bytes(spec)
+    if weights and spec.engine in ("vllm", "vllm-server", "openvino"):
+        return weights + _RUNTIME + int((spec.kv_cache_gb or CPU_CACHE) * GIB)
     return weights and weights + _RUNTIME + _BATCH_TOKENS * _kv_bytes(spec)
 
 

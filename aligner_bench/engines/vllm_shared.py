@@ -11,11 +11,10 @@ from typing import Any, NamedTuple
 
 from aligner_bench.engines.base import ModelSpec
 from aligner_bench.engines.embedded import SMOLLM2, converted_smollm2
+from aligner_bench.engines.memory import CPU_CACHE, GIB
 from aligner_bench.engines.vllm_env import defaults, installed_vllm
 from aligner_bench.errors import UsageError
 
-_GIB = 1 << 30
-_CPU_CACHE = 2.0  # GiB of key-value cache on a CPU where the user gives no number
 _RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # the sizes of adapters that vLLM makes room for
 
 
@@ -186,14 +185,14 @@ def server_options(settings: Settings, cpu: bool) -> list[str]:
 def _base_options(settings: Settings, cpu: bool) -> dict[str, Any]:
     """What both have. Compiling takes longer than most runs on a CPU, so it is skipped there."""
     eager = settings.enforce_eager
-    cache = settings.kv_cache_gb or (_CPU_CACHE if cpu else None)
+    cache = settings.kv_cache_gb or (CPU_CACHE if cpu else None)
     given = {
         "dtype": settings.dtype,
         "revision": settings.revision,
         "max_model_len": settings.max_model_len,
         "tensor_parallel_size": settings.tensor_parallel_size,
         "gpu_memory_utilization": settings.gpu_memory_utilization,
-        "kv_cache_memory_bytes": None if cache is None else int(cache * _GIB),
+        "kv_cache_memory_bytes": None if cache is None else int(cache * GIB),
         "enforce_eager": cpu if eager is None else eager,
         "enable_prefix_caching": True,
         "seed": 0,

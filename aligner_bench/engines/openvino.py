@@ -1,0 +1,240 @@
+"""The ``openvino`` engine: OpenVINO GenAI on a CPU. It needs neither torch nor transformers.
+
+It reads GGUF files as they are, quantised, and folders with an OpenVINO IR (``optimum-cli export openvino``).
+A quantised file is another model than a float32 copy made from it: identity and facts say what it is.
+
+With ``dtype: float32`` an item's greedy text does not depend on its batch; for that, activations must not be
+quantised and the cache must be float32, neither of which is OpenVINO's default. ``bfloat16`` leaves OpenVINO
+its own, quicker choices, with which about a third of the texts depend on their batch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from aligner_bench.engines.base import Hooks, ModelSpec
+from aligner_bench.engines.embedded import SMOLLM2, embedded_path
+from aligner_bench.engines.flow import Ready, completion_work, flow, in_order, neighbours
+from aligner_bench.engines.gguf import gguf_context, gguf_kind, is_gguf
+from aligner_bench.engines.memory import CPU_CACHE
+from aligner_bench.engines.openvino_files import check_ir, ir_context
+from aligner_bench.engines.prompts import PromptBuilder, cut_at_stop, item_seed, weights_identity
+from aligner_bench.errors import MissingExtraError, UsageError
+from aligner_bench.types import Completion, FinishReason, Request
+
+_VERSION = 1  # part of the identity: raise it when the same weights would give other texts
+_ROWS = 256  # of one step
+_PROPERTIES: dict[str, dict[str, Any]] = {
+    "float32": {
+        "INFERENCE_PRECISION_HINT": "f32",
+        "KV_CACHE_PRECISION": "f32",
+        "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0,
+    },
+    "bfloat16": {"INFERENCE_PRECISION_HINT": "bf16"},
+    "float16": {"INFERENCE_PRECISION_HINT": "f16"},
+}
+_DEFAULT_CONTEXT = 2048
+_NO_PROBABILITIES = (
+    "engine openvino gives no log-probabilities of chosen tokens; a logprob judge needs a model with engine "
+    "hf, vllm, vllm-server or openai"
+)
+
+
+class OpenVINOEngine:
+    """One model of OpenVINO GenAI, with continuous batching and prefix caching."""
+
+    chooses = False
+    """Judges that need probabilities must use another engine."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        if not spec.model:
+            raise UsageError(
+                "engine openvino: field model is missing (a packaged name, a GGUF file or an IR folder)"
+            )
+        self._spec = spec
+        self._path = embedded_path(SMOLLM2) if spec.model == SMOLLM2 else Path(spec.model)
+
+    def identity(self) -> dict[str, Any]:
+        """Weights and their format, precision, OpenVINO's version."""
+        spec = self._spec
+        identity = {
+            "engine": "openvino",
+            "version": _VERSION,
+            "openvino_genai": _installed(),
+            "format": self._format(),
+            "dtype": spec.dtype,
+            "chat": spec.chat,
+            **weights_identity(spec),
+        }
+        return identity | ({"max_model_len": spec.max_model_len} if spec.max_model_len else {})
+
+    def load(self) -> None:
+        """Read and compile the model (seconds)."""
+        import openvino_genai
+
+        scheduler = openvino_genai.SchedulerConfig()
+        scheduler.cache_size = math.ceil(self._spec.kv_cache_gb or CPU_CACHE)
+        scheduler.max_num_seqs = _ROWS
+        scheduler.enable_prefix_caching = True
+        try:
+            self._pipeline: Any = openvino_genai.ContinuousBatchingPipeline(
+                str(self._path), scheduler, "CPU", _PROPERTIES[self._spec.dtype], {}
+            )
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise UsageError(f"engine openvino: cannot load model {self._spec.model!r}: {reason}") from error
+        self._tokenizer = _Tokenizer(self._pipeline.get_tokenizer())
+        self._prompts = PromptBuilder(self._tokenizer, self._context(), chat=self._spec.chat)
+
+    def unload(self) -> None:
+        """Free the model; ``load`` may follow."""
+        self._pipeline = None
+
+    def facts(self) -> dict[str, Any]:
+        """OpenVINO's version, the format of the weights, and whether texts depend on their batch."""
+        return {
+            "version": f"openvino-genai {_installed()}",
+            "device": "cpu",
+            "weights": self._format(),
+            "batch_invariant": self._spec.dtype == "float32",
+        }
+
+    def complete(self, requests: Sequence[Request]) -> list[Completion]:
+        """Complete all requests, in order. A prompt that cannot fit is a completion with status error."""
+        return in_order(self.stream, requests)
+
+    def choose(self, requests: Sequence[Request], choices: Sequence[str]) -> list[dict[str, float]]:
+        """Not with this engine: UsageError."""
+        raise UsageError(_NO_PROBABILITIES)
+
+    def stream(
+        self, requests: Mapping[str, Request], hooks: Hooks | None = None
+    ) -> Iterator[dict[str, Completion]]:
+        """Completions by key, in bundles of what finished within about two seconds."""
+        work = completion_work(requests, self._prompts, self._how, self._completion, hooks or Hooks())
+        yield from flow(neighbours(requests), _Batch(self._pipeline), work, 2 * _ROWS)
+
+    def stream_choices(
+        self, requests: Mapping[str, Request], choices: Sequence[str], hooks: Hooks | None = None
+    ) -> Iterator[dict[str, dict[str, float]]]:
+        """Not with this engine: UsageError."""
+        raise UsageError(_NO_PROBABILITIES)
+
+    def _format(self) -> str:
+        if self._spec.model == SMOLLM2 or is_gguf(str(self._path)):
+            return f"GGUF {gguf_kind(self._path)}"
+        check_ir(self._path)
+        return "OpenVINO IR"
+
+    def _context(self) -> int:
+        found = gguf_context(self._path) if self._path.is_file() else ir_context(self._path)
+        limit = found or _DEFAULT_CONTEXT
+        return min(limit, self._spec.max_model_len or limit)
+
+    def _how(self, request: Request) -> Any:
+        """OpenVINO's settings for one request; ends of text are the model's own."""
+        if request.top_logprobs:
+            raise UsageError(_NO_PROBABILITIES)
+        decoding, config = request.decoding, self._pipeline.get_config()
+        config.max_new_tokens = decoding.max_new_tokens
+        config.stop_strings = set(decoding.stop)
+        config.include_stop_str_in_output = False
+        config.do_sample = decoding.temperature > 0
+        if config.do_sample:
+            config.temperature = decoding.temperature
+            config.top_p = decoding.top_p
+            config.rng_seed = item_seed(request) >> 64
+            if decoding.top_k:
+                config.top_k = decoding.top_k
+        return config
+
+    def _completion(self, request: Request, output: Any) -> Completion:
+        ids, finish, ends = output
+        reason: FinishReason = "length"
+        if finish not in ("STOP", "LENGTH"):
+            fault = f"OpenVINO gave no answer ({finish}): kv_cache_gb may be too small"
+            return Completion("", "error", error=fault)
+        if finish == "STOP":
+            reason = "stop" if ids and ids[-1] in ends else "stop_string"
+        # The token that ends an answer is not part of it; OpenVINO gives it.
+        count = len(ids) - (reason == "stop")
+        text, _ = cut_at_stop(self._tokenizer.text(ids[:count]), request.decoding.stop)
+        return Completion(text, reason, completion_tokens=count)
+
+
+class _Batch:
+    """OpenVINO's scheduler, fed request by request and stepped by us."""
+
+    def __init__(self, pipeline: Any) -> None:
+        self._pipeline = pipeline
+        self._handles: dict[str, tuple[Any, set[int]]] = {}
+        self._number = 0
+
+    def add(self, key: str, ready: Ready) -> None:
+        """Let a request in, by token ids."""
+        import numpy as np
+        import openvino
+
+        self._number += 1
+        ids = openvino.Tensor(np.array([ready.ids], dtype=np.int64))
+        ends = {*ready.how.stop_token_ids, ready.how.eos_token_id}
+        self._handles[key] = (self._pipeline.add_request(self._number, ids, ready.how), ends)
+
+    def step(self) -> list[tuple[str, Any]]:
+        """One step of all requests; ids, finish reason and end tokens of those that are finished."""
+        self._pipeline.step()
+        ended = []
+        for key, (handle, ends) in list(self._handles.items()):
+            status = handle.get_status().name
+            if status != "RUNNING":
+                del self._handles[key]
+                made = handle.read_all() if status == "FINISHED" else []
+                found = (list(made[0].generated_ids), made[0].finish_reason.name) if made else ([], status)
+                ended.append((key, (*found, ends)))
+        return ended
+
+    def drop(self) -> None:
+        """Cancel what is not finished, so that the next stream finds an empty batch."""
+        for handle, _ in self._handles.values():
+            handle.cancel()
+        self._handles.clear()
+        while self._pipeline.has_non_finished_requests():
+            self._pipeline.step()
+
+
+class _Tokenizer:
+    """OpenVINO's tokenizer, as prompts are built with it."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+
+    def encode(self, text: str, *, special: bool) -> list[int]:
+        """Token ids."""
+        if not text:
+            return []
+        return [int(i) for i in self._tokenizer.encode(text, add_special_tokens=special).input_ids.data[0]]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of some ids, special tokens included."""
+        return str(self._tokenizer.decode(list(ids), skip_special_tokens=False)) if ids else ""
+
+    def text(self, ids: Sequence[int]) -> str:
+        """The text of an answer's ids."""
+        return str(self._tokenizer.decode(list(ids))) if ids else ""
+
+    def render(self, turns: Sequence[dict[str, str]]) -> str | None:
+        """Turns in the chat template, if there is one."""
+        if not self._tokenizer.chat_template:
+            return None
+        return str(self._tokenizer.apply_chat_template(list(turns), add_generation_prompt=True))
+
+
+def _installed() -> str:
+    try:
+        return version("openvino-genai")
+    except PackageNotFoundError as error:
+        raise MissingExtraError("openvino-genai", "openvino", "engine openvino") from error
