@@ -10,7 +10,7 @@ from aligner_bench.correctors.item import Item, noted
 from aligner_bench.correctors.scoring import current, scored
 from aligner_bench.correctors.specs import JudgePick, ParallelSpec, ScorePick
 from aligner_bench.preferences import combine
-from aligner_bench.types import Answer, Pair, Services, Step
+from aligner_bench.types import Answer, Pair, Services, Step, Verdict
 
 UNCHANGED = "unchanged"
 """The actor of a pick that leaves the answer as it came in."""
@@ -31,12 +31,13 @@ def parallel(spec: ParallelSpec, items: Sequence[Item], services: Services) -> l
         for column in (base, *columns.values()):
             scored(items, column, live, spec.pick.inspectors, services)
     racing = _racing(spec, columns, base, live)
+    spent: dict[int, list[Verdict]] = {}
     if isinstance(spec.pick, JudgePick):
-        picked = _judged(spec.pick, racing, columns, items, base, services)
+        picked = _judged(spec.pick, racing, columns, items, base, services, spent)
     else:
         picked = {i: _best(spec.pick, names, columns, base, i) for i, names in racing.items()}
     return [
-        _settled(answer, {name: column[i] for name, column in columns.items()}, picked[i])
+        _settled(answer, {name: column[i] for name, column in columns.items()}, picked[i], spent.get(i, ()))
         if i in picked
         else _failed(answer, [column[i] for column in columns.values()])
         for i, answer in enumerate(base)
@@ -75,8 +76,12 @@ def _judged(
     items: Sequence[Item],
     base: Sequence[Answer],
     services: Services,
+    spent: dict[int, list[Verdict]],
 ) -> dict[int, str]:
-    """Row -> winner: each candidate meets the best one before it, which stays unless it loses outright."""
+    """Row -> winner: each candidate meets the best one before it, which stays unless it loses outright.
+
+    All verdicts go into ``spent``, by row: what the judge took is part of the answer's price.
+    """
     from aligner_bench.judges.base import make_judge
 
     judge = make_judge(pick.judge)
@@ -93,18 +98,24 @@ def _judged(
             for i in rows
         ]
         for i, verdicts in zip(rows, judge.compare(pairs, services), strict=True):
+            spent.setdefault(i, []).extend(verdicts)
             preference = combine([asdict(verdict) for verdict in verdicts]).value
             if preference is not None and preference > 0.5:
                 best[i] = name
     return best
 
 
-def _settled(base: Answer, candidates: Mapping[str, Answer], winner: str) -> Answer:
+def _settled(
+    base: Answer, candidates: Mapping[str, Answer], winner: str, verdicts: Sequence[Verdict]
+) -> Answer:
     chosen = base if winner == UNCHANGED else candidates[winner]
     answer = _charged(base, list(candidates.values()))
     for name, candidate in candidates.items():
         answer = noted(answer, Step(0, name, "candidate", candidate.text, current(candidate)))
     pick = Step(0, winner, "pick", chosen.text, current(chosen))
+    for name in ("calls", "prompt_tokens", "completion_tokens", "cost"):
+        took = sum(getattr(verdict, name) for verdict in verdicts)
+        answer = replace(answer, **{name: getattr(answer, name) + took})
     told = ("text", "status", "finish_reason", "cut_tokens", "error")
     return noted(replace(answer, **{name: getattr(chosen, name) for name in told}), pick)
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from aligner_bench.judges.specs import InspectorJudgeSpec, JudgeSpec, LogprobSpec
+from aligner_bench.judges.references import references
+from aligner_bench.judges.specs import JudgeSpec
 from aligner_bench.types import Decoding
 
 _MAX_STEPS, _BATCH_SIZE = 5, 64
+_PICKERS = ("inspector", "logprob", "pairrm", "rubric")
 
 
 class _Spec(BaseModel):
@@ -197,9 +199,14 @@ class JudgePick(_Spec):
 
     @model_validator(mode="after")
     def _knows_no_answers(self) -> Self:
-        if self.judge.kind == "reference":
-            raise ValueError("the reference judge knows the right answers; no corrector may ask it")
+        if self.judge.kind not in _PICKERS:
+            why = "; the reference judge knows the right answers" if self.judge.kind == "reference" else ""
+            raise ValueError(f"a corrector may ask {', '.join(_PICKERS)}, not {self.judge.kind}{why}")
         return self
+
+    def names(self, what: str) -> set[str]:
+        """The models, or the inspectors, that the judge asks."""
+        return {used.name for used in references(self.judge) if used.what == what}
 
 
 class ParallelSpec(_Corrector):
@@ -218,12 +225,12 @@ class ParallelSpec(_Corrector):
         return tuple(self.correctors.values())
 
     def _own_models(self) -> set[str]:
-        judge = getattr(self.pick, "judge", None)
-        return {judge.model} if isinstance(judge, LogprobSpec) else set()
+        return self.pick.names("model") if isinstance(self.pick, JudgePick) else set()
 
     def _own_inspectors(self) -> set[str]:
-        judge: Any = getattr(self.pick, "judge", self.pick)
-        return set(judge.inspectors) if isinstance(judge, ScorePick | InspectorJudgeSpec) else set()
+        if isinstance(self.pick, JudgePick):
+            return self.pick.names("inspector")
+        return set(self.pick.inspectors)
 
 
 CorrectorSpec = Annotated[

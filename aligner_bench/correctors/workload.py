@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from aligner_bench.correctors.specs import (
@@ -49,14 +49,24 @@ def _work(spec: CorrectorSpec, maybe: bool) -> Iterator[Work]:
     elif isinstance(spec, GatedSpec | RoutedSpec):
         for inspector in sorted(spec._own_inspectors()):
             yield Work("score", inspector, 2, True)
-        for part in spec.parts():
-            yield from _work(part, True)
+        yield from _most(spec.parts())
     else:
         times = spec.times if isinstance(spec, RepeatSpec) else 1
         for part in spec.parts() * times:
             yield from _work(part, maybe)
         if isinstance(spec, ParallelSpec):
             yield from _pick(spec)
+
+
+def _most(parts: Sequence[CorrectorSpec]) -> Iterator[Work]:
+    """One of the parts acts at most, so the largest count of each model bounds them all."""
+    most: dict[tuple[str, str], int] = {}
+    for part in parts:
+        for work in workload(part):
+            key = (work.stage, work.name)
+            most[key] = max(most.get(key, 0), work.items)
+    for (stage, name), items in most.items():
+        yield Work(stage, name, items, True)
 
 
 def _squad(spec: SquadSpec) -> Iterator[Work]:

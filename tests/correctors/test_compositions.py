@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
+from aligner_bench import Run
 from aligner_bench.correctors.correct import correct
 from aligner_bench.correctors.specs import CorrectorSpec
 from aligner_bench.correctors.workload import workload
+from aligner_bench.experiment import Experiment
+from aligner_bench.traces import read_trace
 from tests.correctors.toys import Tables, items, steps
 
+EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
 parse = TypeAdapter(CorrectorSpec).validate_python
 SCORES = {
     "i": {"0": 0.1, "1": 0.4, "2": 0.6, "3": 0.9},
@@ -195,6 +201,8 @@ def test_plain_work_is_counted_exactly():
         "two": {"inspector": "j", "aligner": plain("far")},
     }
     squad = parse({"kind": "squad", "order": "loop", "members": loop, "max_steps": 3})
+    routed = parse({"kind": "routed", "by": "category", "routes": {"x": plain("up"), "y": plain("up")}})
+    assert [tuple(w) for w in workload(routed)] == [("complete", "up", 1, True)]
     assert {(w.name, w.items) for w in workload(squad)} == {("i", 4), ("j", 4), ("up", 3), ("far", 3)}
 
 
@@ -226,3 +234,89 @@ def test_errors_pass_through_every_composition():
         assert (answer.status, answer.error) == ("error", "gone")
         assert not toys.calls
         assert not toys.scored
+
+
+@pytest.mark.slow
+def test_every_composition_with_a_real_model(models, cli, tmp_path):
+    """The packaged tour: SmolLM2 upstream and in every corrector, three prompts."""
+    out = tmp_path / "out"
+    args = ("compositions", "--limit", "3", "--out", out, "--ledger", tmp_path / "l.sqlite")
+    done = cli("run", *args)
+    assert done.returncode == 0, done.stderr
+    run = Run(out)
+    traces = {(r["system"], r["prompt_id"]): read_trace(r["trace"]) for r in run.rows("responses")}
+    acts = {}
+    for (system, _), trace in traces.items():
+        acts.setdefault(system, set()).update(move.action for move in trace.moves)
+    assert acts["chain"] == acts["repeat"] == {"correct"}
+    assert acts["parallel"] == acts["judged"] == {"candidate", "pick"}
+    for system in ("gated", "routed", "squad-batch", "squad-careful", "squad-loop"):
+        assert acts[system] <= {"correct", "skip", "reject"}
+    rows = run.rows("responses")
+    assert {r["status"] for r in rows} <= {"ok", "truncated", "empty"}
+    for row in rows:
+        if row["system"] in ("chain", "repeat", "parallel"):
+            assert row["calls"] == 3
+    for (system, _), trace in traces.items():
+        if system == "squad-batch":
+            assert len(trace.moves) == 2
+            assert len({move.batch for move in trace.moves}) == 1
+    results = run.results()
+    assert {actor.system for actor in results.actors} == set(acts) - {"base"}
+    assert cli("verify", out).returncode == 0
+    # A second run asks no model again and gives the same bytes.
+    board = (out / "leaderboard.json").read_bytes()
+    again = cli("run", *args)
+    assert again.returncode == 0, again.stderr
+    assert (out / "leaderboard.json").read_bytes() == board
+    assert Run(out).manifest["ledger"]["done"] == {}
+
+
+def test_a_smoke_run_swaps_rankers_however_deep(tmp_path):
+    text = (EXPERIMENTS / "compositions.yaml").read_text()
+    old = "judge: {kind: logprob, model: smollm2}"
+    assert text.count(old) == 1
+    (tmp_path / "exp.yaml").write_text(text.replace(old, "judge: {kind: pairrm}"))
+    experiment = Experiment.load(tmp_path / "exp.yaml")
+    assert experiment.systems["judged"].corrector.pick.judge.model == "llm-blender/PairRM"
+    assert experiment.smoke().systems["judged"].corrector.pick.judge.model == "tiny-pair-ranker"
+
+
+def test_the_plan_counts_what_is_in_a_composition(cli):
+    done = cli("plan", "compositions")
+    assert done.returncode == 0, done.stderr
+    assert "squad-loop" in done.stdout
+    assert "pick by logprob" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (
+            "corrector: {kind: aligner, model: smollm2}}",
+            "corrector: {kind: aligner, model: smollm3}}",
+            "smollm2",
+        ),
+        (
+            "inspectors: [factuality, helpful]}\n  # The same",
+            "inspectors: [factual]}\n  # The same",
+            "factuality",
+        ),
+        (
+            "template: prompted-helpful}\n  # The same one",
+            "template: prompted-helpfull}\n  # The same one",
+            "prompted-helpful",
+        ),
+        ("model: smollm2}}\n  # The published", "model: smoll}}\n  # The published", "smollm2"),
+        ("kind: routed\n      by: lowest_score", "kind: routed\n      by: luck", "by"),
+        ("order: batch\n", "order: batches\n", "order"),
+    ],
+)
+def test_a_wrong_name_deep_inside_is_one_clear_line(cli, tmp_path, old, new, words):
+    text = (EXPERIMENTS / "compositions.yaml").read_text()
+    assert text.count(old) == 1
+    (tmp_path / "wrong.yaml").write_text(text.replace(old, new))
+    done = cli("plan", tmp_path / "wrong.yaml")
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
