@@ -9,6 +9,7 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
 import threading
 import time
 from importlib.metadata import PackageNotFoundError, version
@@ -21,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from aligner_bench import __version__
 from aligner_bench.cache import cache_dir
 from aligner_bench.engines.embedded import EMBEDDED, embedded_path
+from aligner_bench.engines.vllm_env import PYTHON_VARIABLE, vllm_python
 from aligner_bench.errors import UsageError
 from aligner_bench.hardware import hardware
 
@@ -48,8 +50,14 @@ EXTRAS: dict[str, Extra] = {
     "hf": Extra(
         (*_TORCH, ("accelerate", "accelerate"), ("gguf", "gguf")), "demo, run with engine hf, inspectors"
     ),
-    "vllm": Extra((("vllm", "vllm"),), "run with engine vllm"),
-    "openvino": Extra((("openvino_genai", "openvino-genai"),), "run with engine openvino"),
+    "vllm": Extra(
+        (("vllm", "vllm"),),
+        "run with engine vllm",
+        "make vllm, or with a GPU: pip install 'aligner-bench[vllm]'",
+    ),
+    "openvino": Extra(
+        (("openvino_genai", "openvino-genai"),), "run with engine openvino, quickest on CPUs, no torch"
+    ),
     "openai": Extra((("openai", "openai"),), "run with engine openai, rubric judges"),
     "keyring": Extra((("keyring", "keyring"),), "api_key_keyring, a key from the system's keyring"),
     "llm-blender": Extra((("llm_blender", "llm-blender"),), "the PairRM judge by its authors' package"),
@@ -81,7 +89,7 @@ class Finding(BaseModel):
 
 def examine(*, hub: bool = True) -> list[Finding]:
     """Look at everything. ``hub=False`` asks no network."""
-    return [*_packages(), *_models(), *_machine(), *_folders(), *_access(hub)]
+    return [*_packages(), _vllm_elsewhere(), *_models(), *_machine(), *_folders(), *_access(hub)]
 
 
 def _installed(module: str) -> bool:
@@ -119,10 +127,22 @@ def _packages() -> list[Finding]:
                 name=name,
                 state="missing" if absent else "ok",
                 detail=f"{extra.purpose}: {f'without {chr(44).join(absent)}' if absent else held}",
-                install=f"pip install 'aligner-bench[{name}]'" if absent else "",
+                install=(extra.alone or f"pip install 'aligner-bench[{name}]'") if absent else "",
             )
         )
     return found
+
+
+def _vllm_elsewhere() -> Finding:
+    """The interpreter that engine vllm-server would use: vLLM's pins often keep it out of this one."""
+    name, purpose = "vllm-server", "run with engine vllm-server"
+    try:
+        python, held = vllm_python()
+    except UsageError:
+        detail = f"{purpose}: no interpreter with vLLM; {PYTHON_VARIABLE} may name one"
+        return Finding(section="packages", name=name, state="off", detail=detail)
+    place = "this interpreter" if python == sys.executable else python
+    return Finding(section="packages", name=name, state="ok", detail=f"{purpose}: {held}, {place}")
 
 
 def _models() -> list[Finding]:
