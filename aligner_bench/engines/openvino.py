@@ -39,16 +39,16 @@ _PROPERTIES: dict[str, dict[str, Any]] = {
 }
 _DEFAULT_CONTEXT = 2048
 _NO_PROBABILITIES = (
-    "engine openvino gives no log-probabilities of chosen tokens; a logprob judge needs a model with engine "
-    "hf, vllm, vllm-server or openai"
+    "engine openvino gives no log-probabilities of tokens that were not drawn; judges that read them need a "
+    "model with engine hf, vllm, vllm-server or openai"
 )
 
 
 class OpenVINOEngine:
     """One model of OpenVINO GenAI, with continuous batching and prefix caching."""
 
-    chooses = False
-    """Judges that need probabilities must use another engine."""
+    cannot_choose = _NO_PROBABILITIES
+    """Why ``choose`` fails; whoever plans such work can say so before any is done."""
 
     def __init__(self, spec: ModelSpec) -> None:
         if not spec.model:
