@@ -13,7 +13,7 @@ from aligner_bench.engines.openai_retry import retry_after
 from aligner_bench.errors import UsageError
 from aligner_bench.experiment import Experiment
 from aligner_bench.types import Decoding, Request
-from tests.engines.servers import Misbehaving, SmolServer, serving
+from tests.engines.servers import Misbehaving, SmolServer, as_json, chat_reply, serving
 
 pytestmark = pytest.mark.skipif(find_spec("openai") is None, reason="the package openai is not installed")
 
@@ -164,6 +164,64 @@ def test_what_is_sent_and_what_is_read(bad):
     assert (path, body["prompt"], body["temperature"]) == ("/v1/completions", "plain", 0.0)
     assert "seed" not in body
     assert "messages" not in body
+
+
+def test_log_probabilities_system_turns_and_further_fields():
+    bodies = []
+    tops = [("b", -2.0), ("a", -0.5)]
+    tokens = [{"token": "a", "logprob": -0.5, "top_logprobs": [{"token": t, "logprob": p} for t, p in tops]}]
+
+    def answer(path, body, headers):
+        bodies.append(body)
+        if "prompt" in body:
+            choice = {"text": " a", "finish_reason": "length", "logprobs": {"top_logprobs": [dict(tops)]}}
+            return as_json({"choices": [choice]})
+        message = {"role": "assistant", "content": None}
+        if "tools" in body:
+            message["tool_calls"] = [
+                {"type": "function", "function": {"name": "rank", "arguments": '{"a": 1}'}}
+            ]
+        elif "functions" in body:
+            message["function_call"] = {"name": "rank", "arguments": '{"b": 2}'}
+        else:
+            message["content"] = "a"
+        return as_json(chat_reply("", message=message, logprobs={"content": tokens}))
+
+    one = Decoding(max_new_tokens=1, temperature=1.0)
+    tools = json.dumps({"tools": [{"type": "function"}], "tool_choice": "required"})
+    system = (("system", "Judge well."),)
+    with serving(answer) as url:
+        made = engine(url, concurrency=1)
+        asked, called, older, plain = made.complete(
+            [
+                Request("x", history=system, decoding=one, top_logprobs=5),
+                Request("x", history=system, extra=tools),
+                Request("x", extra=json.dumps({"functions": [{"name": "rank"}]})),
+                Request("x", chat=False, decoding=one, top_logprobs=3),
+            ]
+        )
+    assert bodies[0]["messages"][0] == {"role": "system", "content": "Judge well."}
+    assert (bodies[0]["temperature"], bodies[0]["max_tokens"]) == (1.0, 1)
+    assert (bodies[0]["logprobs"], bodies[0]["top_logprobs"]) == (True, 5)
+    assert asked.logprobs == ({"a": -0.5, "b": -2.0},)
+    assert list(asked.logprobs[0]) == ["a", "b"]
+    assert bodies[1]["tool_choice"] == "required"
+    assert "logprobs" not in bodies[1]
+    assert called.logprobs == ()
+    assert (called.text, older.text) == ('{"a": 1}', '{"b": 2}')
+    assert bodies[3]["logprobs"] == 3
+    assert plain.logprobs == ({"a": -0.5, "b": -2.0},)
+
+
+def test_log_probabilities_that_do_not_come_are_a_failure_and_end_a_long_stream():
+    made = None
+    with serving(lambda path, body, headers: as_json(chat_reply("m"))) as url:
+        made = engine(url, concurrency=2, retries=1)
+        [done] = made.complete([Request("x", top_logprobs=5)])
+        with pytest.raises(UsageError, match="5 calls in a row failed"):
+            made.complete([Request("x", top_logprobs=5)] * 40)
+    assert done.error.startswith("no_logprobs: ")
+    assert made.facts()["calls"] <= 1 + 5 + 2
 
 
 def test_identity_names_model_and_server_and_no_secret():
