@@ -83,7 +83,7 @@ def _run_block(
     bench.phase("upstream answers")
     upstream = _upstream_answers(experiment, plan, places, bench)
     answers: dict[str, list[Answer]] = {}
-    for name in _by_model(experiment.systems):
+    for name in _by_model(experiment.systems, bench):
         system = experiment.systems[name]
         if _does_more(system):
             bench.phase(f"system {name}")
@@ -118,14 +118,17 @@ def _judge_row(name: str, judge: Judge, bench: Workbench) -> Row:
     }
 
 
-def _by_model(systems: Mapping[str, System]) -> list[str]:
-    """Systems in an order in which those that use the same models follow each other."""
+def _by_model(systems: Mapping[str, System], bench: Workbench) -> list[str]:
+    """Systems in an order in which those that use the same weights follow each other.
 
-    def models(name: str) -> list[str]:
-        corrector = getattr(systems[name], "corrector", None)
-        return sorted(corrector.models()) if corrector is not None else []
-
-    return sorted(systems, key=models)
+    Those that go on with an upstream's come first, the latest upstream's before the others: it is loaded.
+    """
+    correctors = {name: getattr(system, "corrector", None) for name, system in systems.items()}
+    used = {name: sorted(one.models()) if one is not None else [] for name, one in correctors.items()}
+    upstreams = dict.fromkeys(system.upstream for system in systems.values())
+    in_turn = [*reversed(upstreams), *(model for models in used.values() for model in models)]
+    rank = {key: i for i, key in enumerate(dict.fromkeys(map(bench.place, in_turn)))}
+    return sorted(systems, key=lambda name: sorted(rank[bench.place(model)] for model in used[name]))
 
 
 Upstream = dict[tuple[str, int, int, int], Completion]

@@ -161,9 +161,9 @@ class Workbench:
     def plan(self, items: Mapping[str, int]) -> None:
         """How many items each model or inspector will get: who has most to do leaves memory last."""
         for name, count in items.items():
-            self.residency.plan({self._place(name): count})
+            self.residency.plan({self.place(name): count})
 
-    def _place(self, name: str) -> str:
+    def place(self, name: str) -> str:
         """The key under which a model or inspector is held in memory."""
         if name not in self._inspectors:
             return digest(self.identity(name))
@@ -276,7 +276,7 @@ class Workbench:
                 found |= self._in_batches(stage, unique, found)
             self._progress.end()
         if stage.model in self._models or stage.model in self._inspectors:
-            self.residency.done(self._place(stage.model), len(items))
+            self.residency.done(self.place(stage.model), len(items))
         return [found[key] for key in keys]
 
     def _in_batches(

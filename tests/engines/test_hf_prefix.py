@@ -60,7 +60,7 @@ def gist(rows: list[Completion]) -> list[tuple]:
     return [(r.text, r.finish_reason, r.prompt_tokens, r.completion_tokens) for r in rows]
 
 
-@pytest.mark.parametrize("decoding", [{}, {"temperature": 0.9, "top_p": 0.9}, {"stop": ("a", "the")}])
+@pytest.mark.parametrize("decoding", [{}, {"temperature": 0.9, "top_p": 0.9, "max_new_tokens": 5}, {"stop": ("a", "the")}])
 def test_a_shared_beginning_changes_no_text(tiny, decoding):
     requests = mixed(24, **decoding)
     single = engine(tiny, batch_size=1)  # one row shares nothing, and leaves nothing to share
