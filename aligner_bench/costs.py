@@ -91,8 +91,18 @@ def listed_prices() -> Mapping[str, KnownPrice]:
 def price_of(spec: ModelSpec, own: PriceSpec | None = None) -> KnownPrice | None:
     """A model's price: the experiment's own, none to pay, the listed one; None where none is known.
 
-    The list is for the provider's own server. What another server takes for the same name is not known.
+    The list is for the provider's own server. What another server takes for the same name is not known. A
+    model that is asked through the provider's batches costs their share of it.
     """
+    known = _full_price(spec, own)
+    if known is None or not spec.batch_api:
+        return known
+    price, share = known.price, known.price.batch
+    batched = {"input": price.input * share, "output": price.output * share, "batch": 1.0}
+    return known.model_copy(update={"price": price.model_copy(update=batched)})
+
+
+def _full_price(spec: ModelSpec, own: PriceSpec | None) -> KnownPrice | None:
     if own is not None:
         return KnownPrice(price=own, source="the experiment file")
     if spec.engine not in _PAID_ENGINES:

@@ -99,7 +99,7 @@ class OpenAIEngine:
 
     def _stream(self, calls: Mapping[str, Call], hooks: Hooks) -> Iterator[dict[str, Completion]]:
         assert self._caller is not None, "load comes first"
-        if self._spec.batch_api and hooks.notes is not None:
+        if self._spec.batch_api:
             from aligner_bench.engines.openai_batch import Batches
 
             yield from Batches(self._caller, self._url, self._key, self.identity(), hooks).stream(calls)

@@ -36,12 +36,11 @@ class Batches:
     def __init__(self, caller: Caller, url: str, key: str, identity: Mapping[str, Any], hooks: Hooks) -> None:
         from openai import OpenAI
 
-        assert hooks.notes is not None
         spec = caller.spec
         self._client = OpenAI(
             api_key=key or "none", base_url=url, timeout=spec.timeout, max_retries=spec.retries
         )
-        self._caller, self._hooks, self._notes = caller, hooks, hooks.notes
+        self._caller, self._hooks, self._notes = caller, hooks, hooks.notes or _Forgetful()
         self._note = digest(["batches", identity])
 
     def stream(self, calls: Mapping[str, Call]) -> Iterator[dict[str, Completion]]:
@@ -166,6 +165,19 @@ class Batches:
 
     def _stop(self, said: str) -> NoReturn:
         raise UsageError(f"model {self._caller.spec.model}: {said}; {GOES_ON}") from None
+
+
+class _Forgetful:
+    """Notes for who uses an engine without a ledger: they end with the process."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, Any] = {}
+
+    def note(self, key: str) -> Any:
+        return self._held.get(key)
+
+    def set_note(self, key: str, value: Any) -> None:
+        self._held[key] = value
 
 
 def _line(key: str, call: Call) -> bytes:

@@ -265,9 +265,21 @@ def test_retry_after_as_a_date():
     assert retry_after(ValueError()) is None
 
 
+def test_the_reset_of_the_limit_that_is_exhausted():
+    headers = {
+        "x-ratelimit-remaining-requests": "0",
+        "x-ratelimit-reset-requests": "1m2.5s",
+        "x-ratelimit-remaining-tokens": "70",
+        "x-ratelimit-reset-tokens": "90s",
+    }
+    assert retry_after(_RefusedError("", **headers)) == 62.5
+    assert retry_after(_RefusedError("3", **headers)) == 3.0
+    assert retry_after(_RefusedError("3", **headers, **{"retry-after-ms": "250"})) == 0.25
+
+
 class _RefusedError(Exception):
-    def __init__(self, said):
-        self.response = type("Response", (), {"headers": {"retry-after": said}})()
+    def __init__(self, said, **more):
+        self.response = type("Response", (), {"headers": {"retry-after": said, **more}})()
 
 
 @pytest.mark.slow

@@ -10,6 +10,8 @@ from importlib.util import find_spec
 import pytest
 
 import aligner_bench
+from aligner_bench.costs import price_of
+from aligner_bench.engines.base import ModelSpec
 from tests.conftest import ROOT
 from tests.engines.batch_server import BatchServer, serving_batches
 
@@ -109,3 +111,9 @@ def test_a_time_limit_ends_the_waiting_and_keeps_the_batch(server, experiment, c
     server.released.set()
     assert cli(*command(experiment), MY_KEY=KEY).returncode == 0
     assert len(server.batches) == 1
+
+
+def test_batches_cost_their_share_of_the_price():
+    spec = ModelSpec(engine="openai", model="gpt-4o")
+    full, batched = price_of(spec).price, price_of(spec.model_copy(update={"batch_api": True})).price
+    assert (batched.input, batched.output) == (full.input / 2, full.output / 2)
