@@ -14,7 +14,7 @@ from typing import Any
 
 from aligner_bench.engines.embedded import file_digest
 from aligner_bench.hashing import digest
-from aligner_bench.judges.base import make_judge
+from aligner_bench.judges.base import make_judges
 from aligner_bench.ledger import Ledger
 from aligner_bench.types import Services
 
@@ -28,7 +28,7 @@ def work_digest(experiment: Any, suites: Sequence[Any], services: Services) -> s
             [experiment.name, experiment.description],
             [[suite.name, suite.content_hash, [p.prompt_id for p in suite.prompts]] for suite in suites],
             {name: services.identity(name) for name in names},
-            {name: make_judge(spec).identity(services) for name, spec in experiment.judges.items()},
+            {name: judge.identity(services) for name, judge in make_judges(experiment).items()},
             _code(),
         ]
     )
