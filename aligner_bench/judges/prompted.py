@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, Protocol
 
+from aligner_bench.engines.faults import Fault
 from aligner_bench.judges.base import CUT, identical_tie
 from aligner_bench.raters.refusal import RefusalRater
 from aligner_bench.textsafe import one_line
@@ -21,6 +22,12 @@ Order = Literal["candidate_first", "baseline_first"]
 BOTH: tuple[Order, Order] = ("candidate_first", "baseline_first")
 _GRID = 2.0**40  # preferences are multiples of it, so that p + (1 - p) is 1 without rounding
 _LONGEST = 4000
+_FAULTS: dict[str, VerdictStatus] = {
+    Fault.FILTERED: "refused",
+    Fault.NO_LOGPROBS: "unparsable",
+    Fault.TOO_LONG: "truncated",
+}
+"""Failed calls that say something of the pair; all others are errors."""
 
 
 class Reading(NamedTuple):
@@ -134,7 +141,8 @@ class PromptedJudge:
 def read(contract: Contract, completion: Completion) -> Reading:
     """A completion as a reading: errors and refusals first, then the contract's own parser."""
     if completion.status == "error":
-        return Reading(None, "error", completion.error or "the call failed")
+        fault, _, _ = (completion.error or "").partition(":")
+        return Reading(None, _FAULTS.get(fault, "error"), completion.error or "the call failed")
     if completion.finish_reason == "refusal":
         return Reading(None, "refused", shown(completion.text) or "the judge refused")
     reading = contract.read(completion)
