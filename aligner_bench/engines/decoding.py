@@ -27,9 +27,10 @@ def item_stream(request: Request) -> np.random.Generator:
 class _Row:
     """One request while it is being decoded."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, prompt: Sequence[int]) -> None:
         self.request = request
         self.ids: list[int] = []
+        self.seen = set(prompt) if request.decoding.repetition_penalty != 1.0 else set[int]()
         self.reason: FinishReason | None = None
         self.stream = item_stream(request) if request.decoding.temperature > 0 else None
 
@@ -39,6 +40,8 @@ class _Row:
             self.reason = "stop"
             return
         self.ids.append(token)
+        if self.seen:
+            self.seen.add(token)
         if self._stopped(tokenizer):
             self.reason = "stop_string"
             return
@@ -47,7 +50,8 @@ class _Row:
 
     def _stopped(self, tokenizer: Any) -> bool:
         """Does a stop string end with the newest token? Only the tokens that it can span are decoded."""
-        stops = self.request.decoding.stop
+        decoding = self.request.decoding
+        stops = (*decoding.stop, *decoding.stop_after)
         if not stops:
             return False
         window = _BYTES_PER_CHAR * max(map(len, stops)) + 2
@@ -55,9 +59,10 @@ class _Row:
         return any(stop in tail for stop in stops)
 
     def text(self, tokenizer: Any) -> str:
-        """The answer, cut before the first stop string; only new tokens are decoded."""
+        """The answer, cut at the first stop string; only new tokens are decoded."""
         text = str(tokenizer.decode(self.ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
-        return cut_at_stop(text, self.request.decoding.stop)[0]
+        decoding = self.request.decoding
+        return cut_at_stop(text, decoding.stop, decoding.stop_after)[0]
 
 
 def decode_batch(
@@ -68,7 +73,7 @@ def decode_batch(
     end_ids: set[int],
 ) -> list[tuple[str, FinishReason, int]]:
     """Text, finish reason and number of new tokens of each prompt, in order."""
-    rows = [_Row(request) for request in requests]
+    rows = [_Row(request, prompt) for request, prompt in zip(requests, prompts, strict=True)]
     order = sorted(range(len(rows)), key=lambda i: len(prompts[i]))
     live = [rows[i] for i in order]
     most = max((row.request.decoding.max_new_tokens for row in rows), default=0)
@@ -89,11 +94,28 @@ def decode_batch(
 
 def _next_tokens(logits: torch.Tensor, rows: Sequence[_Row]) -> list[int]:
     """The next token of each row: the best one, or one drawn from the row's own stream."""
+    logits = _penalised(logits, rows)
     best: list[int] = logits.argmax(-1).tolist()
     for i, row in enumerate(rows):
         if row.stream is not None and row.reason is None:
             best[i] = _sample(logits[i].double().cpu().numpy(), row)
     return best
+
+
+def _penalised(logits: torch.Tensor, rows: Sequence[_Row]) -> torch.Tensor:
+    """Logits of tokens that a row has seen, in its prompt or its answer, made smaller by its penalty.
+
+    Divided where above 0, multiplied below (Keskar et al. 2019, CTRL, section 4.1, as transformers has it).
+    """
+    import torch
+
+    marked = [i for i, row in enumerate(rows) if row.seen and row.reason is None]
+    logits = logits.clone() if marked else logits
+    for i in marked:
+        seen = torch.tensor(sorted(rows[i].seen), device=logits.device)
+        values, penalty = logits[i, seen], rows[i].request.decoding.repetition_penalty
+        logits[i, seen] = torch.where(values < 0, values * penalty, values / penalty)
+    return logits
 
 
 def _sample(logits: np.ndarray[Any, Any], row: _Row) -> int:

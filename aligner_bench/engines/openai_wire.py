@@ -83,8 +83,13 @@ class Dialect:
 
 def _sampling(decoding: Decoding, request: Request) -> Body:
     options: Body = {"temperature": decoding.temperature}
-    if decoding.stop:
-        options["stop"] = list(decoding.stop)
+    if decoding.stop or decoding.stop_after:
+        options["stop"] = [*decoding.stop, *decoding.stop_after]
+    # vLLM's fields; a server that does not know them says so, which is better than another text.
+    if decoding.stop_after:
+        options["include_stop_str_in_output"] = True
+    if decoding.repetition_penalty != 1.0:
+        options["repetition_penalty"] = decoding.repetition_penalty
     if decoding.temperature > 0:
         options["top_p"] = decoding.top_p
         options["seed"] = int(digest([request.seed, request.sample])[:7], 16)
@@ -121,7 +126,9 @@ def _completion(choice: Body, usage: Body, call: Call, seconds: float) -> Comple
     error = None
     if finish == "content_filter":
         reason, error = "error", f"{Fault.FILTERED}: the server's content filter ended the answer"
-    ends = [text.index(stop) for stop in call.request.decoding.stop if stop in text]
+    decoding = call.request.decoding
+    ends = [text.index(stop) for stop in decoding.stop if stop in text]
+    ends += [text.index(stop) + len(stop) for stop in decoding.stop_after if stop in text]
     if (ends or isinstance(choice.get("stop_reason"), str)) and reason in ("stop", "length"):
         reason = "stop_string"
     logprobs = _logprobs(choice.get("logprobs") or {}) if call.logprobs else ()

@@ -141,8 +141,9 @@ class OpenVINOEngine:
             raise UsageError(_NO_PROBABILITIES)
         decoding, config = request.decoding, self._pipeline.get_config()
         config.max_new_tokens = decoding.max_new_tokens
-        config.stop_strings = set(decoding.stop)
-        config.include_stop_str_in_output = False
+        config.stop_strings = {*decoding.stop, *decoding.stop_after}
+        config.include_stop_str_in_output = bool(decoding.stop_after)
+        config.repetition_penalty = decoding.repetition_penalty
         config.do_sample = decoding.temperature > 0
         if config.do_sample:
             config.temperature = decoding.temperature
@@ -162,7 +163,8 @@ class OpenVINOEngine:
             reason = "stop" if ids and ids[-1] in ends else "stop_string"
         # The token that ends an answer is not part of it; OpenVINO gives it.
         count = len(ids) - (reason == "stop")
-        text, _ = cut_at_stop(self._tokenizer.text(ids[:count]), request.decoding.stop)
+        decoding = request.decoding
+        text, _ = cut_at_stop(self._tokenizer.text(ids[:count]), decoding.stop, decoding.stop_after)
         return Completion(text, reason, completion_tokens=count)
 
 

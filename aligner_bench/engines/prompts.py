@@ -94,9 +94,10 @@ def item_seed(request: Request) -> int:
     return int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:16], "big")
 
 
-def cut_at_stop(text: str, stops: Sequence[str]) -> tuple[str, bool]:
-    """A text before its first stop string, and whether there was one."""
+def cut_at_stop(text: str, stops: Sequence[str], kept: Sequence[str] = ()) -> tuple[str, bool]:
+    """A text before its first stop string, or through it where it is one of ``kept``; was there one?"""
     ends = [text.index(stop) for stop in stops if stop in text]
+    ends += [text.index(stop) + len(stop) for stop in kept if stop in text]
     return (text[: min(ends)].strip(), True) if ends else (text.strip(), False)
 
 

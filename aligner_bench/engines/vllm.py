@@ -190,7 +190,9 @@ def _sampling(request: Request) -> Any:
         options |= {"top_p": decoding.top_p, "top_k": decoding.top_k, "seed": item_seed(request) >> 65}
     return SamplingParams(
         max_tokens=decoding.max_new_tokens,
-        stop=list(decoding.stop) or None,
+        stop=[*decoding.stop, *decoding.stop_after] or None,
+        include_stop_str_in_output=bool(decoding.stop_after),
+        repetition_penalty=decoding.repetition_penalty,
         logprobs=request.top_logprobs or None,
         output_kind=RequestOutputKind.FINAL_ONLY,
         **options,
@@ -213,7 +215,7 @@ def _asking_for(tokens: list[int]) -> Any:
 
 def _completion(request: Request, output: Any) -> Completion:
     made = output.outputs[0]
-    text, stopped = cut_at_stop(made.text, request.decoding.stop)
+    text, stopped = cut_at_stop(made.text, request.decoding.stop, request.decoding.stop_after)
     reason = _REASONS.get(made.finish_reason, "error")
     if stopped or isinstance(made.stop_reason, str):
         reason = "stop_string"
