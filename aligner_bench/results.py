@@ -9,9 +9,9 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
-from aligner_bench import phrases
+from aligner_bench import harm, phrases
 from aligner_bench.anatomy import anatomy_tables
 from aligner_bench.cost_rows import cost_rows
 from aligner_bench.judges.base import CUT
@@ -39,6 +39,13 @@ from aligner_bench.trend_rows import trend_rows
 Tables = Mapping[str, Sequence[Row]]
 _ALPACA_EVAL = "alpaca-eval"
 _RATES = ("weighted", "discrete", "strict", "strict_all", "omega")
+
+
+class _Kind(NamedTuple):
+    """What of a prompt decides where it counts."""
+
+    category: str
+    family: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +77,8 @@ def compute(tables: Tables, facts: Facts) -> Results:
     rows = _comparisons(tables, facts, {judge.judge: judge for judge in judges})
     systems = _systems(tables)
     copies = _copies(tables, facts)
+    raters = harm.rater_powers(tables)
+    harmful = harm.harm_rows(tables, facts.suites, raters)
     return Results(
         experiment=facts.experiment,
         experiment_hash=facts.experiment_hash,
@@ -86,12 +95,18 @@ def compute(tables: Tables, facts: Facts) -> Results:
         refusals=_refusals(tables),
         copies=copies,
         costs=cost_rows(tables),
+        raters=raters,
+        harm=harmful,
         papers=paper_rows(tables, rows, facts.paper, facts.scale),
         trends=trend_rows(tables, facts.trends, {judge.judge: judge.has_power for judge in judges}),
-        headline=phrases.headline(rows, systems, judges, facts.headline),
+        headline=[
+            *phrases.headline(rows, systems, judges, facts.headline),
+            *harm.headlines(harmful),
+        ],
         warnings=[
             *phrases.warnings(rows, systems, judges, facts.scale),
             *phrases.copies(copies),
+            *harm.warnings(harmful, raters),
             *facts.notes,
         ],
         definitions={name: DEFINITIONS[name] for name in _RATES},
@@ -99,7 +114,9 @@ def compute(tables: Tables, facts: Facts) -> Results:
 
 
 def _comparisons(tables: Tables, facts: Facts, power: Mapping[str, JudgePower]) -> list[Comparison]:
-    prompts = {(row["suite"], row["prompt_id"]): row for row in tables["prompts"]}
+    prompts = {
+        (row["suite"], row["prompt_id"]): _Kind(row["category"], row["family"]) for row in tables["prompts"]
+    }
     lengths = _lengths(tables["responses"])
     kinds = {row["system"]: row["kind"] for row in tables["responses"]}
     found = group(tables["verdicts"], "judge", "suite", "candidate", "baseline")
@@ -111,7 +128,7 @@ def _comparisons(tables: Tables, facts: Facts, power: Mapping[str, JudgePower]) 
     for judge, suite, candidate, baseline in keys:
         verdicts = found[judge, suite, candidate, baseline]
         by_prompt = {k[0]: combine(rows) for k, rows in group(verdicts, "prompt_id").items()}
-        families = {p: prompts[suite, p]["family"] or p for p in by_prompt}
+        families = {p: prompts[suite, p].family or p for p in by_prompt}
         row = Comparison(
             suite=suite,
             judge=judge,
@@ -206,14 +223,14 @@ def _slices(
     preferences: Mapping[str, Preference],
     families: Mapping[str, str],
     suite: str,
-    prompts: Mapping[tuple[str, str], Row],
+    prompts: Mapping[tuple[str, str], _Kind],
     facts: Facts,
 ) -> list[Slice]:
     info = next(s for s in facts.suites if s["name"] == suite)
     categories = dict.fromkeys([*info["relevant"], *info["categories"]])
     slices = []
     for category in categories:
-        part = {k: p for k, p in preferences.items() if prompts[suite, k]["category"] == category}
+        part = {k: p for k, p in preferences.items() if prompts[suite, k].category == category}
         if part:
             values, clusters = _judged(part, families)
             rates = {name: _rate(values, clusters, name) for name in _RATES}
@@ -257,34 +274,64 @@ def _systems(tables: Tables) -> list[SystemRow]:
     ]
 
 
-def _system(suite: str, system: str, rows: Sequence[Row]) -> SystemRow:
+class _Brief(NamedTuple):
+    """What of an answer is counted; whole rows of a large run would not fit in memory."""
+
+    status: str
+    length: int
+    same: bool | None  # as the upstream's; None where nothing was corrected
+    correct: bool | None
+    upstream_correct: bool | None
+    calls: int
+    prompt_tokens: int
+    completion_tokens: int
+    cut: bool
+
+    @classmethod
+    def of(cls, row: Row) -> _Brief:
+        text, before = row["text"], row["upstream"]
+        return cls(
+            row["status"],
+            len(text),
+            None if before is None else text == before,
+            row["correct"],
+            row["upstream_correct"],
+            row["calls"],
+            row["prompt_tokens"],
+            row["completion_tokens"],
+            row["cut_tokens"] > 0,
+        )
+
+
+def _system(suite: str, system: str, whole: Sequence[Row]) -> SystemRow:
     from aligner_bench.stats.hypothesis_tests import mcnemar_exact
 
-    corrected = [row for row in rows if row["upstream"] is not None]
-    rated = any(row["correct"] is not None for row in rows)
-    wrong = [row for row in corrected if row["upstream_correct"] is False]
-    right = [row for row in corrected if row["upstream_correct"] is True]
-    repaired = sum(bool(row["correct"]) for row in wrong)
-    damaged = sum(not row["correct"] for row in right)
+    rows = [_Brief.of(row) for row in whole]
+    corrected = [row for row in rows if row.same is not None]
+    rated = any(row.correct is not None for row in rows)
+    wrong = [row for row in corrected if row.upstream_correct is False]
+    right = [row for row in corrected if row.upstream_correct is True]
+    repaired = sum(bool(row.correct) for row in wrong)
+    damaged = sum(not row.correct for row in right)
     return SystemRow(
         suite=suite,
         system=system,
-        kind=rows[0]["kind"],
-        upstream=rows[0]["upstream_model"],
+        kind=whole[0]["kind"],
+        upstream=whole[0]["upstream_model"],
         n_total=len(rows),
-        statuses=dict(sorted(Counter(row["status"] for row in rows).items())),
-        avg_length=sum(len(row["text"]) for row in rows) / len(rows),
-        accuracy=_share(sum(bool(row["correct"]) for row in rows), len(rows)) if rated else None,
-        unchanged=_share(sum(r["text"] == r["upstream"] for r in corrected), len(corrected)),
+        statuses=dict(sorted(Counter(row.status for row in rows).items())),
+        avg_length=sum(row.length for row in rows) / len(rows),
+        accuracy=_share(sum(bool(row.correct) for row in rows), len(rows)) if rated else None,
+        unchanged=_share(sum(bool(row.same) for row in corrected), len(corrected)),
         repair=_share(repaired, len(wrong)),
         damage=_share(damaged, len(right)),
         n_repaired=repaired,
         n_damaged=damaged,
         repair_p_value=mcnemar_exact(repaired, damaged) if rated and corrected else None,
-        calls=sum(row["calls"] for row in rows),
-        prompt_tokens=sum(row["prompt_tokens"] for row in rows),
-        completion_tokens=sum(row["completion_tokens"] for row in rows),
-        n_cut=sum(row["cut_tokens"] > 0 for row in rows),
+        calls=sum(row.calls for row in rows),
+        prompt_tokens=sum(row.prompt_tokens for row in rows),
+        completion_tokens=sum(row.completion_tokens for row in rows),
+        n_cut=sum(row.cut for row in rows),
     )
 
 
@@ -301,7 +348,7 @@ def _judge_power(judge: Row, tables: Tables, members: Panel | None) -> JudgePowe
 
     name = judge["judge"]
     audits = [row for row in tables["audits"] if row["judge"] == name]
-    verdicts = [row for row in tables["verdicts"] if row["judge"] == name]
+    verdicts = group(tables["verdicts"], "judge").get((name,), [])
     known = [combine(rows) for rows in group(audits, "pair_id").values()]
     asked = [
         *group(audits, "pair_id").values(),

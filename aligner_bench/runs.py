@@ -20,6 +20,7 @@ from aligner_bench.schema import Results
 from aligner_bench.seal import sealed
 from aligner_bench.tables import (
     COLUMNS,
+    DERIVED,
     Draft,
     Row,
     Table,
@@ -47,6 +48,7 @@ class Run:
         self.path = Path(path)
         self.nothing_to_do = nothing_to_do  # it was asked for again and stands as it was
         self._results: Results | None = None
+        self._tables: Mapping[str, Table] | None = None
         file = self.path / "manifest.json"
         if not file.is_file():
             raise UsageError(f"{self.path}: is not a run folder (no manifest.json in it)")
@@ -60,9 +62,11 @@ class Run:
         """One table as plain rows: prompts, responses, verdicts, audits, inspectors or judges."""
         return read_table(table, self.path / f"{table}.parquet")
 
-    def tables(self) -> dict[str, Table]:
+    def tables(self) -> Mapping[str, Table]:
         """All tables, their rows made only as they are looked at."""
-        return {name: open_table(name, self.path / f"{name}.parquet") for name in COLUMNS}
+        if self._tables is None:
+            self._tables = {name: open_table(name, self.path / f"{name}.parquet") for name in COLUMNS}
+        return self._tables
 
     @property
     def facts(self) -> Facts:
@@ -137,7 +141,7 @@ def run(
     from aligner_bench.finished import is_finished, remember, work_digest
     from aligner_bench.ledger import Ledger
     from aligner_bench.runner.execute import execute
-    from aligner_bench.runner.plan import make_plan
+    from aligner_bench.runner.plan import load_suites, make_plan
     from aligner_bench.runner.schedule import memory_limit, planned_items
     from aligner_bench.runner.workbench import Workbench
 
@@ -146,19 +150,22 @@ def run(
     check_target(target, experiment.hash(), overwrite)
     purse = Purse(experiment.known_prices(), experiment.max_cost if max_cost is None else max_cost)
     check_limit(purse.prices, purse.limit)
-    plan = make_plan(experiment, data_dir)
+    suites = load_suites(experiment, data_dir)
     _check_models(experiment)
     started = datetime.now(UTC)
     with Ledger(ledger or cache_dir() / "ledger.sqlite") as book:
         bench = Workbench(experiment.anchored_models(), experiment.inspectors, book, progress, purse, limit)
-        work = work_digest(experiment, plan.suites, bench)
+        work = work_digest(experiment, suites, bench)
         if is_finished(book, work, target):
             return Run(target, nothing_to_do=True)
+        plan = make_plan(experiment, suites=suites)
         bench.plan(planned_items(plan, experiment))
         with closing(bench), Draft(target) as draft:
             execute(experiment, plan, bench, draft.add)
             draft.finish()
-        finished = _finish(target, _manifest(experiment, _facts(experiment, plan), bench, started))
+        manifest = _manifest(experiment, _facts(experiment, plan), bench, started)
+        del plan, bench, suites  # counting a large run needs the room
+        finished = _finish(target, manifest)
         if not draft.failed:
             remember(book, work, target)
     return finished
@@ -179,8 +186,8 @@ def _finish(target: Path, manifest: dict[str, Any]) -> Run:
     write_derived("trajectories", trajectory_rows(stored["responses"]), target / "trajectories.parquet")
     write_text(target / "manifest.json", json.dumps(sealed(manifest, stored), indent=1))
     finished = Run(target)
-    results = finished.results()
-    write_text(target / "leaderboard.json", results.model_dump_json(indent=1) + "\n")
+    finished._tables = stored
+    write_text(target / "leaderboard.json", finished.results().model_dump_json(indent=1) + "\n")
     finished.report()
     return finished
 
@@ -189,7 +196,9 @@ def check_target(target: Path, experiment_hash: str, overwrite: bool) -> None:
     """UsageError where writing a run here would destroy something else than the same run."""
     if target.is_file():
         raise UsageError(f"{target}: is a file; expected a folder for the run")
-    if not target.exists() or not any(target.iterdir()):
+    # Nothing but tables: a run that was killed between its last row and its manifest.
+    tables = {f"{name}.parquet" for name in (*COLUMNS, *DERIVED)}
+    if not target.exists() or {file.name for file in target.iterdir()} <= tables:
         return
     if not (target / "manifest.json").is_file():
         raise UsageError(f"{target}: holds files but no run; choose an empty or new folder with --out")
@@ -206,15 +215,19 @@ def _check_models(experiment: Experiment) -> None:
     from aligner_bench.engines.base import make_engine
     from aligner_bench.inspectors.base import inspector_identity
     from aligner_bench.judges.pairrm_checkpoint import check_name
-    from aligner_bench.judges.specs import PairRMSpec
+    from aligner_bench.judges.specs import LogprobSpec, PairRMSpec
 
-    for spec in experiment.anchored_models().values():
-        make_engine(spec).identity()
+    engines = {name: make_engine(spec) for name, spec in experiment.anchored_models().items()}
+    for engine in engines.values():
+        engine.identity()
     for inspector in experiment.inspectors.values():
         inspector_identity(inspector)
     for name, judge in experiment.judges.items():
         if isinstance(judge, PairRMSpec):
             check_name(name, judge)
+        reason = getattr(engines[judge.model], "cannot_choose", "") if isinstance(judge, LogprobSpec) else ""
+        if reason:
+            raise UsageError(f"judges.{name}: {reason}")
 
 
 def _facts(experiment: Experiment, plan: Plan) -> Facts:

@@ -14,6 +14,8 @@ from aligner_bench.judges.base import Judge, make_judges
 from aligner_bench.judges.specs import EnsembleSpec, ReferenceSpec
 from aligner_bench.paper_spec import cells
 from aligner_bench.profiles import FAIR, PROFILES, Profile
+from aligner_bench.raters.known import known_answers
+from aligner_bench.raters.table import make_raters
 from aligner_bench.runner import estimate
 from aligner_bench.runner.estimate import NOTHING, Expected
 from aligner_bench.suites import Suite, load_suite
@@ -68,21 +70,24 @@ def _decoding(experiment: Experiment, use: SuiteUse) -> Decoding:
     return experiment.decoding.model_copy(update={"max_new_tokens": use.max_new_tokens})
 
 
-def make_plan(experiment: Experiment, data_dir: Path | None = None) -> Plan:
-    """Count everything; load no model, write nothing.
+def make_plan(
+    experiment: Experiment, data_dir: Path | None = None, suites: tuple[Suite, ...] | None = None
+) -> Plan:
+    """Count everything; load no model, write nothing. ``suites``: the experiment's, where they are loaded.
 
     The detectable effect is for a difference from 0.5 at 80 % power and a standard deviation of 0.5,
     the largest that preferences can have.
     """
     from aligner_bench.stats.power import mde
 
-    suites = load_suites(experiment, data_dir)
+    suites = load_suites(experiment, data_dir) if suites is None else suites
     uses = zip(suites, experiment.suites, strict=True)
     decoding = {suite.name: _decoding(experiment, use) for suite, use in uses}
     stages = [
         *_upstream_stages(experiment, suites, decoding),
         *_corrector_stages(experiment, suites, decoding),
         *_judge_stages(experiment, suites, decoding),
+        *_rater_stages(experiment, suites, decoding),
     ]
     detectable = {suite.name: mde(len(suite), 0.5) for suite in suites}
     profile = PROFILES[experiment.profile]
@@ -169,6 +174,23 @@ def _judge_stages(
         expected += estimate.audits(prices, judge, audit_pairs(judge))
         pairs = sum(len(suite) * baselines for suite, baselines in compared)
         stages.append(PlannedStage("judge", name, pairs, True, judge.description, expected))
+    return stages
+
+
+def _rater_stages(
+    experiment: Experiment, suites: Sequence[Suite], decoding: Mapping[str, Decoding]
+) -> list[PlannedStage]:
+    """Every answer, and the upstream's before each correction; equal texts are rated once."""
+    stages, prices = [], experiment.known_prices()
+    corrected = sum(getattr(system, "corrector", None) is not None for system in experiment.systems.values())
+    each = len(experiment.systems) + corrected
+    for name, rater in make_raters(experiment.raters).items():
+        rated = [(suite, each) for suite in suites if not rater.suites or suite.name in rater.suites]
+        expected = estimate.verdicts(prices, rater, rated, decoding)
+        known = [Pair(k.item_id, k.prompt, k.answer, "") for k in known_answers(rater.audit_items)]
+        expected += estimate.audits(prices, rater, known)
+        answers = sum(len(suite) * times for suite, times in rated)
+        stages.append(PlannedStage("rate", name, answers, True, rater.description, expected))
     return stages
 
 
