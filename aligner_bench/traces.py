@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from aligner_bench.hashing import sha256_text
-from aligner_bench.tables import Row, open_table
+from aligner_bench.tables import Row, open_table, storable
 
 Scores = Mapping[str, float]
 REWRITES = ("correct", "reject", "candidate")
@@ -115,19 +115,34 @@ def trajectory_rows(responses: Iterable[Row]) -> Iterator[Row]:
 
 
 def trajectory_faults(folder: Path, responses: Iterable[Row]) -> list[str]:
-    """What ``trajectories.parquet`` says that the traces do not. UsageError for a file that is no table."""
+    """Traces that do not lead from the upstream's answer to the system's, and a table that is not of them.
+
+    UsageError for a file that is no table.
+    """
     from aligner_bench.seal import table_digest
 
+    faults = [fault for row in responses if (fault := _way_fault(row))]
     written = open_table("trajectories", folder / "trajectories.parquet")
-    if table_digest(written) == table_digest(trajectory_rows(responses)):
-        return []
-    return ["trajectories.parquet: its steps are not those of the traces in responses.parquet"]
+    if table_digest(written) != table_digest(trajectory_rows(responses)):
+        faults.append("trajectories.parquet: its steps are not those of the traces in responses.parquet")
+    return faults
+
+
+def _way_fault(row: Row) -> str:
+    trace = read_trace(row["trace"])
+    if trace.start is None:
+        return ""
+    end = trace.moves[-1].text if trace.moves else trace.start
+    where = f"responses.parquet: the trace of {row['system']} on {row['suite']}/{row['prompt_id']}"
+    if row["upstream"] is not None and storable(trace.start) != row["upstream"]:
+        return f"{where} does not begin with the upstream's answer"
+    return "" if storable(end) == row["text"] else f"{where} does not end with the answer"
 
 
 def _start_row(text: str, scores: Scores) -> Row:
     empty: Row = {"inspector": "", "threshold": None, "order": [], "batch": ""}
     nothing = dict.fromkeys(("scores_before", "hash_before", "scores_offered", "hash_offered"))
-    known = {"scores_after": _json(scores), "hash_after": sha256_text(text)}
+    known = {"scores_after": _json(scores), "hash_after": _hash(text)}
     return {"step": 0, "actor": "upstream", "action": "start", **empty, **nothing, **known}
 
 
@@ -142,11 +157,16 @@ def _move_row(move: Move) -> Row:
         "batch": move.batch,
         "scores_before": None if move.text_before is None else _json(move.before),
         "scores_after": _json(move.after),
-        "hash_before": None if move.text_before is None else sha256_text(move.text_before),
-        "hash_after": sha256_text(move.text),
+        "hash_before": None if move.text_before is None else _hash(move.text_before),
+        "hash_after": _hash(move.text),
         "scores_offered": None if move.offered is None else _json(move.offered_scores),
-        "hash_offered": None if move.offered is None else sha256_text(move.offered),
+        "hash_offered": None if move.offered is None else _hash(move.offered),
     }
+
+
+def _hash(text: str) -> str:
+    """Of the text as it is stored, so that it is the hash of the answer in responses.parquet too."""
+    return sha256_text(storable(text))
 
 
 def _json(scores: Scores) -> str:

@@ -199,3 +199,28 @@ def test_a_step_packs_only_what_it_has():
         "text": "x",
         "scores": {},
     }
+
+
+@pytest.mark.parametrize(
+    ("column", "words"),
+    [("text", "does not end with the answer"), ("upstream", "does not begin with the upstream's answer")],
+)
+def test_verify_finds_an_answer_that_its_trace_did_not_make(run, column, words):
+    rows = run.rows("responses")
+    rows[3][column] = "another"
+    write_table("responses", rows, run.path / "responses.parquet")
+    assert any(f"squad on s/p3 {words}" in line for line in verify(run.path).differences)
+
+
+def test_half_characters_in_answers_keep_their_hash(tmp_path):
+    run = made(
+        tmp_path,
+        squad("a"),
+        ["x\ud800"],
+        tables=Tables({"a": {"x\ud800": 0.1, "y": 1}}, {"a": {"x\ud800": "y"}}),
+    )
+    [start, _] = run.rows("trajectories")
+    stored = run.rows("responses")[0]["upstream"]
+    assert stored == "x\ufffd"
+    assert start["hash_after"] == hashlib.sha256(stored.encode()).hexdigest()
+    assert verify(run.path).ok
