@@ -81,6 +81,10 @@ class Residency:
         """All that was made, loaded or not."""
         return [held.thing for held in self._held.values()]
 
+    def named(self, name: str) -> Any:
+        """What was made for a name; KeyError where nothing was."""
+        return {held.name: held.thing for held in self._held.values()}[name]
+
     def resident(self) -> dict[str, int]:
         """Estimated bytes of what is loaded, by name."""
         return {held.name: held.size for held in self._held.values() if held.loaded}
