@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from aligner_bench.schema import Comparison
 
 Tables = Mapping[str, Sequence[Row]]
+_NAMES = ("suite", "system", "baseline", "category", "row", "column", "source")
 _SHARES = ("strict", "strict_all", "discrete", "macro")
 
 
@@ -28,7 +29,8 @@ class PaperRow(Published):
     system: str
     baseline: str
     category: str | None
-    cell: str = Field(description="the cell's place in the published table")
+    row: str = Field(description="the cell's row in the published table")
+    column: str = Field(description="the cell's column in the published table")
     source: str
     definition: str
     published: float
@@ -63,7 +65,7 @@ def _row(
     return PaperRow(
         table=paper["table"],
         judge=paper["judge"],
-        **{name: cell[name] for name in ("suite", "system", "baseline", "category", "cell", "source")},
+        **{name: cell[name] for name in _NAMES},
         definition=cell["definition"],
         published=cell["value"],
         published_n=cell["n"],

@@ -128,14 +128,11 @@ class PaperTable:
 
     def grid(self) -> tuple[list[str], list[tuple[list[str], list[PaperCell | None]]]]:
         """Column headings, and for each row its labels and its cells under those headings."""
-        meta, heads = self.meta, list(dict.fromkeys(self._head(cell) for cell in self.cells))
+        meta, heads = self.meta, list(dict.fromkeys(self.column(cell) for cell in self.cells))
         rows: dict[tuple[str, ...], dict[str, PaperCell]] = {}
         for cell in self.cells:
-            rows.setdefault(tuple(cell.labels[name] for name in meta.rows), {})[self._head(cell)] = cell
+            rows.setdefault(tuple(cell.labels[name] for name in meta.rows), {})[self.column(cell)] = cell
         return heads, [(list(row), [found.get(head) for head in heads]) for row, found in rows.items()]
-
-    def _head(self, cell: PaperCell) -> str:
-        return ", ".join(cell.labels[name] for name in self.meta.column)
 
     def notes(self) -> list[str]:
         """What a reader must know: of the table, then of single cells."""
@@ -148,7 +145,15 @@ class PaperTable:
 
     def place(self, cell: PaperCell) -> str:
         """A cell's place in words."""
-        return ", ".join(cell.labels[name] for name in (*self.meta.rows, *self.meta.column))
+        return f"{self.row(cell)}, {self.column(cell)}"
+
+    def row(self, cell: PaperCell) -> str:
+        """The label of a cell's row."""
+        return ", ".join(cell.labels[name] for name in self.meta.rows)
+
+    def column(self, cell: PaperCell) -> str:
+        """The label of a cell's column."""
+        return ", ".join(cell.labels[name] for name in self.meta.column)
 
 
 def _cell(row: Mapping[str, str]) -> PaperCell:

@@ -22,7 +22,27 @@ def show(name: str | None, runs: Sequence[Path], format: str) -> None:
             typer.echo(f"{one:28} {load_table(one).meta.title}")
         return
     table = load_table(name)
+    if runs:
+        _beside(name, runs, format)
+        return
     if format == "table":
         views.print_paper(table)
     else:
         typer.echo(views.FORMATS[format](table))
+
+
+def _beside(name: str, runs: Sequence[Path], format: str) -> None:
+    """The cells of a published table next to those of runs that repeat it."""
+    from aligner_bench.runs import Run, merged
+    from aligner_bench.views import published
+
+    results = merged([Run(path) for path in runs])
+    repeated = list(dict.fromkeys(row.table for row in results.papers))
+    if name not in repeated:
+        said = f"it repeats {', '.join(repeated)}" if repeated else "its experiment names no table (paper:)"
+        raise UsageError(f"{runs[0]}: does not repeat {name}; {said}")
+    results = results.model_copy(update={"papers": [row for row in results.papers if row.table == name]})
+    if format == "table":
+        published.print_published(results)
+    else:
+        typer.echo(published.FORMATS[format](results))

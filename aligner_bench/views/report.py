@@ -20,7 +20,16 @@ from markupsafe import Markup
 from aligner_bench.claims import claims, paths_by_identity
 from aligner_bench.claims import pack as pack_claims
 from aligner_bench.schema import Results
-from aligner_bench.views import anatomy_views, categories, charts, costs, formats, layout, step_views
+from aligner_bench.views import (
+    anatomy_views,
+    categories,
+    charts,
+    costs,
+    formats,
+    layout,
+    published,
+    step_views,
+)
 from aligner_bench.views.hostile import shown
 from aligner_bench.views.payload import pack
 
@@ -103,6 +112,7 @@ def _sections(results: Results) -> dict[str, Any]:
         "repair_figures": layout.repair_figures(results),
         "score_figures": layout.score_figures(results),
         "audit": layout.audit_figure(results),
+        "published": published.grids(results),
         **step_views.sections(results),
         **anatomy_views.sections(results),
     }
@@ -138,7 +148,7 @@ def _environment() -> Environment:
     )  # fmt: skip
     environment.globals.update(
         layout=layout, charts=charts, costs=costs, plural=formats.plural, step_views=step_views,
-        anatomy_views=anatomy_views,
+        anatomy_views=anatomy_views, published_views=published,
     )  # fmt: skip
     return environment
 

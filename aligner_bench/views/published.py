@@ -1,0 +1,180 @@
+"""Ours next to the paper's, and trends over size, for the report and the terminal. It computes nothing."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from aligner_bench.paper_rows import PaperRow
+from aligner_bench.schema import Number, Results
+from aligner_bench.views.leaderboard import interval, latex_line, markdown_line
+
+_HEADS = (
+    "cell",
+    "system",
+    "baseline",
+    "suite",
+    "judge",
+    "definition",
+    "ours %",
+    "n",
+    "paper %",
+    "difference",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """One published table: rows by columns, with the cells of ours under them."""
+
+    table: str
+    source: str
+    judge: str
+    definitions: str
+    columns: list[str]
+    rows: list[tuple[str, list[PaperRow | None]]]
+    notes: list[str]
+    comparable: bool
+
+
+def grids(results: Results) -> list[Grid]:
+    """The published tables that the run repeats, as they are printed in the paper."""
+    return [
+        _grid([row for row in results.papers if (row.table, row.suite) == key])
+        for key in dict.fromkeys((row.table, row.suite) for row in results.papers)
+    ]
+
+
+def _grid(found: Sequence[PaperRow]) -> Grid:
+    columns = list(dict.fromkeys(row.column for row in found))
+    cells = {(row.row, row.column): row for row in found}
+    names = dict.fromkeys(row.row for row in found)
+    return Grid(
+        table=found[0].table,
+        source=found[0].source,
+        judge=found[0].judge,
+        definitions=", ".join(dict.fromkeys(row.definition for row in found)),
+        columns=columns,
+        rows=[(name, [cells.get((name, column)) for column in columns]) for name in names],
+        notes=list(dict.fromkeys(row.note for row in found if row.note)),
+        comparable=any(row.comparable for row in found),
+    )
+
+
+def shade(row: PaperRow) -> str:
+    """CSS class of a cell: which way ours differs, strong where the interval leaves no difference out."""
+    found = row.difference
+    if not row.comparable or found is None or found.value is None:
+        return "muted"
+    side = "win" if found.value > 0 else "loss" if found.value < 0 else "even"
+    sure = found.lower is not None and found.upper is not None and (found.lower > 0 or found.upper < 0)
+    return f"{side} sure" if sure else side
+
+
+def points(number: Number | None) -> str:
+    """A difference in points with its interval, or a dash."""
+    return "–" if number is None else interval(number, signed=True)
+
+
+def size(parameters: float) -> str:
+    """A number of parameters as people name models: ``2.7B``, ``774M``."""
+    big = parameters >= 1e9
+    return f"{parameters / (1e9 if big else 1e6):.3g}{'B' if big else 'M'}"
+
+
+def lines(results: Results) -> list[list[str]]:
+    """One line of words a cell."""
+    return [
+        [
+            f"{row.row}, {row.column}",
+            row.system,
+            row.baseline,
+            row.suite,
+            row.judge,
+            row.definition,
+            interval(row.ours),
+            str(row.ours.n),
+            f"{100 * row.published:.1f}" + ("*" if row.note else ""),
+            points(row.difference),
+        ]
+        for row in results.papers
+    ]
+
+
+def remarks(results: Results) -> list[str]:
+    """What must be known of the comparison: reasons, notes and trends, each once."""
+    counts: dict[str, int] = {}
+    for row in results.papers:
+        if row.note:
+            counts[row.note] = counts.get(row.note, 0) + 1
+    starred = [f"* {note} ({n} of {len(results.papers)} cells)" for note, n in counts.items()]
+    return [*starred, *(trend.sentence for trend in results.trends)]
+
+
+def as_json(results: Results) -> str:
+    """All cells and trends as data."""
+    papers = [row.model_dump(mode="json") for row in results.papers]
+    trends = [row.model_dump(mode="json") for row in results.trends]
+    data = {"schema_version": 1, "scale": results.scale, "cells": papers, "trends": trends}
+    return json.dumps(data, indent=1)
+
+
+def as_csv(results: Results) -> str:
+    """One row a cell; rates are fractions."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    names = [name for name in PaperRow.model_fields if name not in ("ours", "difference")]
+    ends = ("value", "lower", "upper", "n", "method")
+    heads = [f"{name}_{end}" for name in ("ours", "difference") for end in ends]
+    writer.writerow([*names, *heads])
+    for row in results.papers:
+        both = (row.ours, row.difference)
+        numbers = [getattr(number, end) if number else None for number in both for end in ends]
+        writer.writerow([*(getattr(row, name) for name in names), *numbers])
+    return stream.getvalue().rstrip("\n")
+
+
+def as_markdown(results: Results) -> str:
+    """The cells as a Markdown table, with the remarks under it."""
+    body = [markdown_line(_HEADS), markdown_line(["---"] * len(_HEADS)), *map(markdown_line, lines(results))]
+    return "\n".join([*body, "", *(f"- {remark}" for remark in remarks(results))])
+
+
+def as_latex(results: Results) -> str:
+    """The cells as a LaTeX tabular (booktabs)."""
+    top = [r"\begin{tabular}{llllllrrrr}", r"\toprule", latex_line(_HEADS), r"\midrule"]
+    return "\n".join([*top, *map(latex_line, lines(results)), r"\bottomrule", r"\end{tabular}"])
+
+
+def print_published(results: Results) -> None:
+    """Ours next to the paper's on the terminal."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console()
+    for grid in grids(results):
+        words = "" if grid.comparable else ", NOT comparable"
+        basis = f"{grid.definitions}, judge {grid.judge}{words}; 95 % intervals"
+        title = Text(f"ours next to {grid.source} ({basis})")
+        table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
+        for head in ("cell", "ours %", "n", "paper %", "difference"):
+            table.add_column(head, justify="left" if head == "cell" else "right", overflow="fold")
+        for line, row in zip(lines(results), results.papers, strict=True):
+            if (row.table, row.source) == (grid.table, grid.source):
+                table.add_row(*(Text(line[i]) for i in (0, 6, 7, 8, 9)))
+        console.print(table)
+    for remark in remarks(results):
+        console.print(Text(f"• {remark}"))
+
+
+FORMATS: dict[str, Callable[[Results], str]] = {
+    "json": as_json,
+    "csv": as_csv,
+    "md": as_markdown,
+    "latex": as_latex,
+}
