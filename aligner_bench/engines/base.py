@@ -67,6 +67,9 @@ class ModelSpec(BaseModel):
     kv_cache_gb: float | None = Field(
         None, gt=0, description="vllm, openvino: GiB for the key-value cache (2 on CPUs)"
     )
+    unpack_gguf: bool = Field(
+        False, description="openvino: a GGUF file's numbers as 16-bit floats, not as they are stored"
+    )
     gpu_memory_utilization: float | None = Field(
         None, gt=0, le=1, description="vllm: share of a GPU's memory for weights and cache together"
     )

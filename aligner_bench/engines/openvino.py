@@ -1,11 +1,12 @@
 """The ``openvino`` engine: OpenVINO GenAI on a CPU. It needs neither torch nor transformers.
 
 It reads GGUF files as they are, quantised, and folders with an OpenVINO IR (``optimum-cli export openvino``).
-A quantised file is another model than a float32 copy made from it: identity and facts say what it is.
+A quantised file is another model than a float copy made from it: identity and facts say what it is.
+``unpack_gguf`` gives OpenVINO the weights that the other engines have.
 
 With ``dtype: float32`` an item's greedy text does not depend on its batch; for that, activations must not be
-quantised and the cache must be float32, neither of which is OpenVINO's default. ``bfloat16`` leaves OpenVINO
-its own, quicker choices, with which about a third of the texts depend on their batch.
+quantised and the cache must be float32, neither of which is OpenVINO's default. With ``bfloat16`` it is
+quicker: activations over quantised weights are quantised too, and a third of the texts depend on their batch.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from aligner_bench.engines.embedded import SMOLLM2, embedded_path
 from aligner_bench.engines.flow import Ready, completion_work, flow, in_order, neighbours
 from aligner_bench.engines.gguf import gguf_context, gguf_kind, is_gguf
 from aligner_bench.engines.memory import CPU_CACHE
-from aligner_bench.engines.openvino_files import check_ir, ir_context
+from aligner_bench.engines.openvino_files import check_ir, ir_context, unpacked_gguf
 from aligner_bench.engines.prompts import PromptBuilder, cut_at_stop, item_seed, weights_identity
 from aligner_bench.errors import MissingExtraError, UsageError
 from aligner_bench.types import Completion, FinishReason, Request
@@ -34,8 +35,8 @@ _PROPERTIES: dict[str, dict[str, Any]] = {
         "KV_CACHE_PRECISION": "f32",
         "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0,
     },
-    "bfloat16": {"INFERENCE_PRECISION_HINT": "bf16"},
-    "float16": {"INFERENCE_PRECISION_HINT": "f16"},
+    "bfloat16": {"INFERENCE_PRECISION_HINT": "bf16", "KV_CACHE_PRECISION": "bf16"},
+    "float16": {"INFERENCE_PRECISION_HINT": "f16", "KV_CACHE_PRECISION": "f16"},
 }
 _DEFAULT_CONTEXT = 2048
 _NO_PROBABILITIES = (
@@ -76,13 +77,14 @@ class OpenVINOEngine:
         """Read and compile the model (seconds)."""
         import openvino_genai
 
+        source = unpacked_gguf(self._path) if self._unpacks() else self._path
         scheduler = openvino_genai.SchedulerConfig()
         scheduler.cache_size = math.ceil(self._spec.kv_cache_gb or CPU_CACHE)
         scheduler.max_num_seqs = _ROWS
         scheduler.enable_prefix_caching = True
         try:
             self._pipeline: Any = openvino_genai.ContinuousBatchingPipeline(
-                str(self._path), scheduler, "CPU", _PROPERTIES[self._spec.dtype], {}
+                str(source), scheduler, "CPU", _PROPERTIES[self._spec.dtype], {}
             )
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1]
@@ -126,9 +128,12 @@ class OpenVINOEngine:
 
     def _format(self) -> str:
         if self._spec.model == SMOLLM2 or is_gguf(str(self._path)):
-            return f"GGUF {gguf_kind(self._path)}"
+            return f"GGUF {gguf_kind(self._path)}" + (", unpacked to F16" if self._unpacks() else "")
         check_ir(self._path)
         return "OpenVINO IR"
+
+    def _unpacks(self) -> bool:
+        return self._spec.unpack_gguf and self._path.is_file()
 
     def _context(self) -> int:
         found = gguf_context(self._path) if self._path.is_file() else ir_context(self._path)

@@ -1,11 +1,16 @@
-"""Folders with an OpenVINO IR: what must be in them, and what their configuration says."""
+"""What OpenVINO reads: folders with an IR, and GGUF files, which can be unpacked into 16-bit floats."""
 
 from __future__ import annotations
 
 import json
+import sys
+import tempfile
 from pathlib import Path
+from typing import Any
 
-from aligner_bench.errors import UsageError
+from aligner_bench.cache import cache_dir
+from aligner_bench.engines.gguf import gguf_digest
+from aligner_bench.errors import MissingExtraError, UsageError
 
 _NEEDED = ("openvino_model.xml", "openvino_model.bin", "openvino_tokenizer.xml", "openvino_detokenizer.xml")
 
@@ -33,3 +38,49 @@ def ir_context(folder: Path) -> int | None:
     except (OSError, ValueError):
         return None
     return found if isinstance(found, int) else None
+
+
+def unpacked_gguf(source: Path) -> Path:
+    """A copy of a GGUF file whose numbers are 16-bit floats, made on first use (about ten seconds).
+
+    The engines that know only floats have these weights: the same values, rounded to 11 binary digits, which
+    is finer than bfloat16. OpenVINO reads no 32-bit GGUF.
+    """
+    target = cache_dir() / "models" / f"{source.stem}-{gguf_digest(source)[:16]}-f16.gguf"
+    if not target.exists():
+        print(f"unpacking {source.stem} once into {target.parent}", file=sys.stderr)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".draft-") as draft:
+            made = Path(draft) / target.name
+            _unpack(source, made)
+            made.replace(target)
+    return target
+
+
+def _unpack(source: Path, target: Path) -> None:
+    try:
+        import gguf
+        import numpy as np
+    except ImportError as error:
+        raise MissingExtraError(str(error.name), "hf", "unpack_gguf") from error
+    reader = gguf.GGUFReader(source)
+    architecture = str(reader.fields["general.architecture"].contents())
+    writer = gguf.GGUFWriter(target, architecture)
+    _copy_fields(gguf, reader, writer)
+    for tensor in reader.tensors:
+        numbers = gguf.quants.dequantize(tensor.data, tensor.tensor_type).astype(np.float32)
+        writer.add_tensor(tensor.name, numbers if numbers.ndim == 1 else numbers.astype(np.float16))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def _copy_fields(gguf: Any, reader: Any, writer: Any) -> None:
+    """Everything that the file says of itself but the way its numbers are stored."""
+    for field in reader.fields.values():
+        if field.name.startswith("GGUF.") or field.name == "general.architecture":
+            continue  # the writer's own
+        is_list = field.types[0] == gguf.GGUFValueType.ARRAY
+        value = 1 if field.name == "general.file_type" else field.contents()
+        writer.add_key_value(field.name, value, field.types[0], field.types[-1] if is_list else None)
