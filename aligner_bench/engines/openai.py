@@ -97,6 +97,11 @@ class OpenAIEngine:
         """Counts of this process: calls, tries, retries and failures by kind, seconds waited for a turn."""
         return self._caller.facts() if self._caller else {}
 
+    def close(self) -> None:
+        """Close the connections and end the thread behind them; ``facts`` still answers."""
+        if self._caller is not None:
+            self._loop.end(self._caller.close())
+
     def _stream(self, calls: Mapping[str, Call], hooks: Hooks) -> Iterator[dict[str, Completion]]:
         assert self._caller is not None, "load comes first"
         if self._spec.batch_api:

@@ -63,6 +63,10 @@ class Caller:
         self._hooks.finished(key, done)
         return done
 
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._client.close()
+
     def facts(self) -> dict[str, Any]:
         """Counts so far, for the run's manifest."""
         pace = {"waited_seconds": round(self._pace.waited, 1), "lowest_concurrency": self._pace.lowest}

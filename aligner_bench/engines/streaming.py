@@ -18,7 +18,8 @@ class Loop:
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
-        threading.Thread(target=self._loop.run_forever, daemon=True, name="calls").start()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True, name="calls")
+        self._thread.start()
 
     def start(self, work: Coroutine[Any, Any, None]) -> Any:
         """Begin some work; a future that can be cancelled."""
@@ -31,6 +32,19 @@ class Loop:
             return function()
 
         return asyncio.run_coroutine_threadsafe(inside(), self._loop).result()
+
+    def end(self, last: Coroutine[Any, Any, None]) -> None:
+        """Do some last work, then end the thread. A loop that has ended stays so."""
+        if self._loop.is_closed():
+            last.close()
+            return
+        try:
+            asyncio.run_coroutine_threadsafe(last, self._loop).result(timeout=5)
+        finally:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(timeout=5)
+            if not self._thread.is_alive():
+                self._loop.close()
 
 
 def bundles(
