@@ -53,7 +53,7 @@ def anatomy_tables(tables: Tables) -> dict[str, list[Any]]:
         if not rewrites:
             continue
         found["anatomy"] += _anatomies(suite, system, rewrites, lost)
-        found["crossings"] += _crossings(suite, system, rows)
+        found["crossings"] += _crossings(suite, system, rows, prompts)
         judged = list(_preferences(verdicts.get((suite, system), ())))
         plain = {key[3] for key in kinds if key[:3] == (suite, rows[0]["upstream_model"], "upstream")}
         found["edit_bins"] += _edit_bins(suite, system, rewrites, judged)
@@ -150,11 +150,12 @@ def _ratio(edits: Sequence[Edit], families: Sequence[str] | None) -> Number:
     return number.model_copy(update={"value": share, "method": f"linearised {estimate.method}"})
 
 
-def _crossings(suite: str, system: str, rows: Sequence[Row]) -> Iterator[Crossing]:
-    """For every inspector with a threshold in the traces that scored both the start and the end."""
-    from aligner_bench.stats.intervals import wilson
+def _crossings(suite: str, system: str, rows: Sequence[Row], prompts: Prompts) -> Iterator[Crossing]:
+    """For every inspector with a threshold in the traces that scored both the start and the end.
 
-    found: dict[tuple[str, float], list[tuple[bool, bool]]] = {}
+    All prompts together, then each category where there are several.
+    """
+    found: dict[tuple[str, float, str], list[tuple[bool, bool]]] = {}
     for row in rows:
         trace = read_trace(row["trace"])
         if trace.start is None or not trace.moves or row["status"] in _LOST:
@@ -164,19 +165,31 @@ def _crossings(suite: str, system: str, rows: Sequence[Row]) -> Iterator[Crossin
             scores = trace.scores, trace.moves[-1].after
             if bound is not None and all(inspector in part for part in scores):
                 low = [part[inspector] < bound for part in scores]
-                found.setdefault((inspector, bound), []).append((low[0], low[1]))
-    for inspector, bound in sorted(found):
-        pairs = found[inspector, bound]
-        low = [after for before, after in pairs if before]
-        high = [after for before, after in pairs if not before]
-        yield Crossing(
-            suite=suite,
-            system=system,
-            inspector=inspector,
-            threshold=bound,
-            repair=Number.of(wilson(len(low) - sum(low), len(low))),
-            damage=Number.of(wilson(sum(high), len(high))),
-        )
+                category = prompts[suite, row["prompt_id"]]["category"]
+                for name in (ALL, category):
+                    found.setdefault((inspector, bound, name), []).append((low[0], low[1]))
+    several = len({name for _, _, name in found}) > 2
+    for inspector, bound, name in sorted(found, key=lambda key: (key[2] != ALL, key)):
+        if name == ALL or several:
+            pairs = found[inspector, bound, name]
+            yield _crossing({"suite": suite, "system": system, "category": name}, inspector, bound, pairs)
+
+
+def _crossing(
+    keys: Mapping[str, str], inspector: str, bound: float, pairs: Sequence[tuple[bool, bool]]
+) -> Crossing:
+    """``pairs`` tell of each answer whether it was below the bound at the start, and at the end."""
+    from aligner_bench.stats.intervals import wilson
+
+    low = [after for before, after in pairs if before]
+    high = [after for before, after in pairs if not before]
+    return Crossing(
+        **keys,
+        inspector=inspector,
+        threshold=bound,
+        repair=Number.of(wilson(len(low) - sum(low), len(low))),
+        damage=Number.of(wilson(sum(high), len(high))),
+    )
 
 
 def _preferences(verdicts: Sequence[Row]) -> Iterator[Judged]:

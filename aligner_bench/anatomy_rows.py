@@ -48,6 +48,7 @@ class Crossing(Published):
 
     suite: str
     system: str
+    category: str = Field(description='a category, or "all"')
     inspector: str
     threshold: float
     repair: Number = Field(

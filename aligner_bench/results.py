@@ -464,7 +464,7 @@ def _end(trace: list[Any]) -> Any:
 
 
 def _after_first(trace: list[Any]) -> Any:
-    return next((step for step in trace if step["action"] == "correct"), trace[0])
+    return next((step for step in trace if step["action"] in ("correct", "pick")), trace[0])
 
 
 def _state(suite: str, system: str, inspector: str, state: Any, values: Sequence[float]) -> ScoreState:

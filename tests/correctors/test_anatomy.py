@@ -108,13 +108,15 @@ def test_repair_and_damage_by_an_inspector(tmp_path):
     }
     tables = Tables(scores, {"a": {"low": "up", "bad": "bad"}, "b": {"high": "bad"}})
     spec = squad("ab", accept="if_own_score_improves", thresholds={"b": 0.3})
-    given = items(["low", "high"])
+    given = items(["low", "high"], categories=["x", "y"])
     run = make_run(
         tmp_path / "run",
         prompt_rows(given),
         response_rows("squad", "squad", given, correct(spec, given, tables)),
     )
-    found = {row.inspector: row for row in run.results().crossings}
+    crossings = run.results().crossings
+    assert sorted({row.category for row in crossings}) == ["all", "x", "y"]
+    found = {row.inspector: row for row in crossings if row.category == "all"}
     assert (found["a"].threshold, found["a"].repair.value, found["a"].repair.n) == (0.5, 1.0, 1)
     assert (found["a"].damage.value, found["a"].damage.n) == (1.0, 1)  # b's rewrite cost it
     assert (found["b"].threshold, found["b"].repair.value, found["b"].damage.value) == (0.3, 1.0, 0.0)
