@@ -129,10 +129,7 @@ def _mean(values: Sequence[float], families: Sequence[str] | None) -> Number:
     """A mean of what cannot be negative, with its t interval."""
     from aligner_bench.stats.intervals import mean_t
 
-    number = Number.of(mean_t(values, families, bounds=None))
-    if number.lower is not None:
-        number.lower = max(number.lower, 0.0)
-    return number
+    return Number.of(mean_t(values, families, bounds=None)).floored()
 
 
 def _ratio(edits: Sequence[Edit], families: Sequence[str] | None) -> Number:

@@ -23,6 +23,10 @@ class Number(Published):
     n: int = Field(description="observations the number rests on")
     method: str = Field(description="how the interval was made")
 
+    def floored(self) -> Number:
+        """The number with its lower end at 0 at least, for what cannot be negative."""
+        return self if self.lower is None else self.model_copy(update={"lower": max(self.lower, 0.0)})
+
     @classmethod
     def of(cls, estimate: Any) -> Number:
         """From a ``stats.Estimate``; NaN and infinities become None, which JSON can hold."""

@@ -254,7 +254,7 @@ def _gains(place: _Place) -> Iterator[Gain]:
             n_changed=changed,
             lowest=lowest.mean(),
             mean=mean.mean(),
-            edit_ratio=edits.mean(bounds=None),
+            edit_ratio=edits.mean(bounds=None).floored(),
         )
 
 
