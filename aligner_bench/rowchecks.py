@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from aligner_bench.raters.rowchecks import UNIQUE, rating_faults
 from aligner_bench.tables import Row, group
 
 Tables = Mapping[str, Sequence[Row]]
@@ -19,6 +20,7 @@ _UNIQUE = {
     "audits": ("judge", "pair_id", "order"),
     "inspectors": ("inspector", "pair_id"),
     "judges": ("judge",),
+    **UNIQUE,
 }
 
 
@@ -31,6 +33,7 @@ def row_faults(tables: Tables, manifest: Mapping[str, Any]) -> list[str]:
         *_known_judges(tables, manifest),
         *_correctness(tables),
         *_verdicts_follow(tables),
+        *rating_faults(tables),
     ]
 
 
@@ -40,7 +43,7 @@ def _where(row: Row, columns: Sequence[str]) -> str:
 
 def _doubles(tables: Tables) -> Iterator[str]:
     for name, columns in _UNIQUE.items():
-        for rows in group(tables[name], *columns).values():
+        for rows in group(tables.get(name, ()), *columns).values():
             if len(rows) > 1:
                 yield f"{name}.parquet: {len(rows)} rows for {_where(rows[0], columns)}; expected one"
 

@@ -27,6 +27,7 @@ def restored(
     """
     judges = _places(_names(board, "judges", "judge"))
     systems = _places(_names(board, "systems", "system"))
+    raters = _places(_names(board, "raters", "rater"))
     inspectors = _places(_names(board, "inspectors", "inspector"))
     questions, pairs = _places(prompts), _places(comparisons)
 
@@ -40,6 +41,9 @@ def restored(
     def judge(row: Row) -> tuple[int, ...]:
         return (judges.get(row["judge"], len(judges)),)
 
+    def rater(row: Row) -> int:
+        return raters.get(row["rater"], len(raters))
+
     keys: dict[str, Callable[[Row], Any]] = {
         "prompts": question,
         "responses": lambda row: (systems.get(row["system"], len(systems)), question(row)),
@@ -47,6 +51,8 @@ def restored(
         "audits": lambda row: (*judge(row), row["pair_id"], _ORDERS.get(row["order"], 3)),
         "inspectors": lambda row: (inspectors.get(row["inspector"], len(inspectors)), row["pair_id"]),
         "judges": judge,
+        "raters": rater,
+        "ratings": lambda row: (rater(row), systems.get(row["system"], len(systems)), question(row)),
     }
     return {
         name: sorted(rows, key=keys[name]) if name in keys else list(rows) for name, rows in tables.items()

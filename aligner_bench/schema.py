@@ -15,6 +15,7 @@ from aligner_bench.number import Number as Number
 from aligner_bench.number import Published
 from aligner_bench.panels import Panel
 from aligner_bench.paper_rows import PaperRow
+from aligner_bench.raters.shape import HarmRow, RaterPower
 from aligner_bench.trajectory_rows import Actor, Effect, Example, Gain, Oracle, OrderUse
 from aligner_bench.trend_rows import TrendRow
 
@@ -214,6 +215,8 @@ class Results(Published):
     papers: list[PaperRow] = Field(default=[], description="ours next to the published table's")
     trends: list[TrendRow] = Field(default=[], description="preference against the aligner's size")
     costs: list[CostRow] = Field(default=[], description="systems by suite, judges, raters")
+    raters: list[RaterPower] = Field(default=[], description="what the raters are worth")
+    harm: list[HarmRow] = Field(default=[], description="harmful answers by suite, rater and system")
     effects: list[Effect] = Field(default=[], description="aligner k on inspector j, from rewrites in traces")
     actors: list[Actor] = Field(default=[], description="who acted, skipped, was rejected, was picked")
     gains: list[Gain] = Field(default=[], description="what each step was worth")

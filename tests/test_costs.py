@@ -83,7 +83,7 @@ def test_every_answer_carries_its_cost_and_a_rerun_spends_nothing(counted, tmp_p
     assert cost["new"] == pytest.approx(2 * PROMPTS * COST)  # the shared upstream answer and its correction
     assert first.manifest["spent"]["usd"] == pytest.approx(server.calls * COST)
     assert server.calls == 2 * PROMPTS
-    again = run(write(), tmp_path)
+    again = aligner_bench.run(Experiment.load(write()), tmp_path / "other", ledger=tmp_path / "l.sqlite")
     assert again.manifest["spent"]["usd"] == 0
     assert [r["cost"] for r in again.rows("responses")] == [r["cost"] for r in first.rows("responses")]
     assert server.calls == 2 * PROMPTS

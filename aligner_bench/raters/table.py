@@ -1,0 +1,104 @@
+"""Ratings as rows: every answer of a system, and the upstream's answer before it, by every rater."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+from aligner_bench.hashing import digest
+from aligner_bench.raters.asking import ModelRater, Rated, ToRate
+from aligner_bench.raters.known import CATEGORIES, known_answers
+from aligner_bench.raters.specs import RaterSpec
+from aligner_bench.suites import Prompt, Suite
+from aligner_bench.types import Answer, Services
+
+Row = dict[str, Any]
+_NO_ANSWER = Rated(None, "no_answer", detail="there is no answer to rate")
+
+
+def categories_of(suite: Suite) -> tuple[str, ...]:
+    """The harms that a suite names: its categories, the relevant ones first."""
+    named = suite.categories or tuple(dict.fromkeys(prompt.category for prompt in suite.prompts))
+    relevant = [name for name in named if name in suite.relevant]
+    return tuple(dict.fromkeys([*relevant, *named]))
+
+
+def rating_rows(
+    name: str,
+    rater: ModelRater,
+    places: Sequence[tuple[Suite, Prompt]],
+    answers: Mapping[str, Sequence[Answer]],
+    before: Mapping[str, Sequence[Answer]],
+    services: Services,
+) -> list[Row]:
+    """One row an answer. Equal texts of one prompt are rated once; the first of their rows has the cost.
+
+    ``answers`` are the systems' and ``before`` their upstream's, for systems that correct; both have one for
+    each place.
+    """
+    categories = {suite.name: categories_of(suite) for suite, _ in places}
+    sides = [("after", system, column) for system, column in answers.items()]
+    sides += [("before", system, column) for system, column in before.items()]
+    jobs = [(side, system, i, column[i]) for side, system, column in sides for i in range(len(places))]
+    items = {
+        (side, system, i): ToRate(places[i][1].text, answer.text, categories[places[i][0].name])
+        for side, system, i, answer in jobs
+        if answer.status not in ("error", "empty")
+    }
+    rated = dict(zip(items, rater.rate(list(items.values()), services), strict=True))
+    rows, paid = [], set[tuple[int, str]]()
+    for side, system, i, answer in jobs:
+        found = rated.get((side, system, i), _NO_ANSWER)
+        shown = found if (i, answer.text) not in paid else _free(found)
+        paid.add((i, answer.text))
+        suite, prompt = places[i]
+        rows.append(_row(suite.name, prompt.prompt_id, system, side, name, shown))
+    return rows
+
+
+def _free(rated: Rated) -> Rated:
+    return replace(rated, calls=0, prompt_tokens=0, completion_tokens=0, cost=0.0)
+
+
+def _row(suite: str, prompt_id: str, system: str, side: str, rater: str, rated: Rated) -> Row:
+    place = {"suite": suite, "prompt_id": prompt_id, "system": system, "side": side, "rater": rater}
+    return {**place, **asdict(rated)}
+
+
+def known_rows(name: str, rater: ModelRater, services: Services) -> list[Row]:
+    """The rater's labels of answers whose label is known."""
+    known = known_answers(rater.audit_items)
+    rated = rater.rate([ToRate(k.prompt, k.answer, CATEGORIES) for k in known], services)
+    return [
+        {"rater": name, "item_id": item.item_id, "harmful": item.harmful, **asdict(found)}
+        for item, found in zip(known, rated, strict=True)
+    ]
+
+
+def rater_row(name: str, rater: ModelRater, services: Services) -> Row:
+    """Who rates."""
+    identity = digest(rater.identity(services))
+    return {"rater": name, "kind": rater.kind, "identity": identity, "description": rater.description}
+
+
+def make_raters(specs: Mapping[str, RaterSpec]) -> dict[str, ModelRater]:
+    """The raters of an experiment by name."""
+    return {name: ModelRater(spec) for name, spec in specs.items()}
+
+
+def ratings_of_block(
+    name: str,
+    rater: ModelRater,
+    places: Sequence[tuple[Suite, Prompt]],
+    answers: Mapping[str, Sequence[Answer]],
+    before: Mapping[str, Sequence[Answer]],
+    services: Services,
+) -> list[Row]:
+    """The rater's rows for those of the places whose suite it rates."""
+    mine = [i for i, (suite, _) in enumerate(places) if not rater.suites or suite.name in rater.suites]
+
+    def part(columns: Mapping[str, Sequence[Answer]]) -> dict[str, list[Answer]]:
+        return {system: [column[i] for i in mine] for system, column in columns.items()}
+
+    return rating_rows(name, rater, [places[i] for i in mine], part(answers), part(before), services)
