@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -187,6 +187,7 @@ def load_table(name: str) -> PaperTable:
     return tables[name]
 
 
+@cache
 def _tables() -> dict[str, PaperTable]:
     return {table.name: table for table in _read(packaged_dir("leaderboards") / "papers")}
 
