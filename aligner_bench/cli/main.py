@@ -16,6 +16,7 @@ from aligner_bench.cli import interchange, judge, ledger, simulate, suites
 from aligner_bench.cli.compare import compare
 from aligner_bench.cli.doctor import doctor
 from aligner_bench.cli.gate import gate
+from aligner_bench.cli.show_calls import show_calls
 from aligner_bench.cli.verify import verify
 from aligner_bench.errors import UsageError
 from aligner_bench.textsafe import terminal_safe
@@ -229,6 +230,8 @@ def _closing(finished: Run) -> None:
     if finished.nothing_to_do:
         done, reused = 0, done + reused
     typer.echo(f"\nwork items: {done} done, {reused} from the ledger")
+    if not finished.nothing_to_do:
+        show_calls(finished.manifest.get("engines", {}))
     typer.echo(f"report: {finished.path / 'report.html'}")
 
 

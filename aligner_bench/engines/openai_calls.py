@@ -112,8 +112,7 @@ class Caller:
         return round((time.monotonic() - began) / max(self._pace.in_flight, 1), 4)
 
     def _push(self, error: Exception, began: float) -> None:
-        status = getattr(error, "status_code", None)
-        if status in (429, 503) and fault_of(error) is not Fault.QUOTA:
+        if fault_of(error) is Fault.RATE_LIMIT or getattr(error, "status_code", None) == 503:
             self._pace.pushed(began)
             if (asked := retry_after(error)) is not None:
                 self._pace.pause(asked)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from aligner_bench.engines.faults import Fault, ReplyError
+from aligner_bench.engines.faults import Fault, ReplyError, status_fault
 from aligner_bench.hashing import digest
 from aligner_bench.types import Completion, Decoding, FinishReason, Request
 
@@ -109,6 +109,8 @@ def parsed(text: str) -> Any:
 
 def completion(reply: Any, call: Call, seconds: float) -> Completion:
     """What a reply says. ReplyError where it is no completion, or lacks the log-probabilities asked for."""
+    if isinstance(reply, dict) and isinstance(reply.get("error"), dict) and not reply.get("choices"):
+        raise _told(reply)  # some servers wrap the errors of others in a reply of status 200
     if not isinstance(reply, dict) or "choices" not in reply:
         raise ReplyError(Fault.WRONG_SHAPE, "JSON, but no completion")
     if not reply["choices"]:
@@ -117,6 +119,13 @@ def completion(reply: Any, call: Call, seconds: float) -> Completion:
         return _completion(reply["choices"][0], reply.get("usage") or {}, call, seconds)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError):
         raise ReplyError(Fault.WRONG_SHAPE, "JSON, but no completion that can be read") from None
+
+
+def _told(reply: Body) -> ReplyError:
+    code = reply["error"].get("code")
+    status = code if isinstance(code, int) and 400 <= code < 600 else 0
+    fault = status_fault(status, reply) if status else Fault.WRONG_SHAPE
+    return ReplyError(fault, f"the reply is an error: {reply['error'].get('message')}")
 
 
 def _completion(choice: Body, usage: Body, call: Call, seconds: float) -> Completion:

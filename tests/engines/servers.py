@@ -155,6 +155,8 @@ class Misbehaving:
         if text == "much too long":
             said = {"code": "context_length_exceeded", "message": "at most 4096 tokens"}
             return as_json({"error": said}, 400)
+        if text == "wrapped":  # as routers hand on the errors of those behind them
+            return as_json({"error": {"code": 502, "message": "no one behind me"}}, **{"Retry-After": "0"})
         if text == "declined":
             return as_json(chat_reply(None, message={"role": "assistant", "content": None, "refusal": "No."}))
         if text == "page":

@@ -23,6 +23,7 @@ FAULTS = {  # prompt -> (status, what the row says, calls with retries: 2)
     "busy for ever": ("error", "rate_limit: ", 3),
     "broken": ("error", "server: ", 3),
     "refused": ("error", "not_found: ", 1),
+    "wrapped": ("error", "server: ", 3),
     "slow": ("error", "timeout: no whole reply", 3),
     "drip": ("error", "timeout: no whole reply", 3),
     "page": ("error", "not_json: ", 3),
@@ -87,16 +88,17 @@ def test_every_fault_is_a_counted_row_and_no_secret_is_kept(bad, tmp_path, cli):
         assert (rows[text]["error"] is not None) == (status == "error")
         assert server.calls[text] == calls, text
     system = next(row for row in run.results().systems if row.system == "base")
-    assert system.statuses == {"empty": 1, "error": 11, "ok": 3, "truncated": 1}
+    assert system.statuses == {"empty": 1, "error": 12, "ok": 3, "truncated": 1}
     assert rows["declined"]["finish_reason"] == "refusal"
     [row] = run.results().rows
-    assert (row.n_total, row.failures) == (16, {"missing": 11})
+    assert (row.n_total, row.failures) == (17, {"missing": 12})
     facts = run.manifest["engines"]["api"]
     assert facts["calls"] == len(FAULTS)
     assert facts["tries"] == sum(server.calls.values()) == facts["calls"] + sum(facts["retries"].values())
     failed = [row["error"].partition(":")[0] for row in rows.values() if row["error"]]
     assert facts["failures"] == {kind: failed.count(kind) for kind in failed}
     assert facts["refusals"] == 1
+    assert f"api: 17 calls in {facts['tries']} tries; tried again: " in done.stdout
     kept = [file.read_bytes() for file in [*(tmp_path / "out").iterdir(), tmp_path / "l.sqlite"]]
     for secret in (key, "pass-word-7", "someone", "c29tZW9uZTpwYXNzLXdvcmQtNw"):
         assert not any(secret.encode() in data for data in kept), secret
