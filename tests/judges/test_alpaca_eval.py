@@ -341,11 +341,11 @@ def test_long_answers_are_cut_and_counted(tmp_path):
         (f"{{kind: alpaca_eval, annotator: {GPT4}, order: once}}", "judges.gpt.alpaca_eval.order"),
     ],
 )
-def test_what_is_wrong_is_one_line_with_file_line_and_field(tmp_path, cli, judge, problem):
+def test_what_is_wrong_is_one_line_with_file_line_and_field(tmp_path, judge, problem):
     path = write(tmp_path, "http://127.0.0.1:9/v1", judge)
-    done = cli("plan", path)
-    assert done.returncode == 2
-    [line] = done.stderr.strip().splitlines()
+    with pytest.raises(UsageError) as caught:
+        Experiment.load(path)
+    [line] = str(caught.value).splitlines()
     assert f"{path}:11: judges.gpt" in line
     assert problem in line
 

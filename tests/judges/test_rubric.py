@@ -8,6 +8,7 @@ import re
 import pytest
 
 import aligner_bench
+from aligner_bench.errors import UsageError
 from aligner_bench.experiment import Experiment
 from aligner_bench.judges.rubric import load_rubric, rubric_names
 from aligner_bench.verify import verify
@@ -221,13 +222,13 @@ def test_a_prompt_edited_by_one_character_is_another_judge(tmp_path, cli):
         ),
     ],
 )
-def test_errors_in_a_rubric_name_file_line_and_field(tmp_path, cli, before, after, problem):
+def test_errors_in_a_rubric_name_file_line_and_field(tmp_path, before, after, problem):
     assert before in OWN
     (tmp_path / "mine.yaml").write_text(OWN.replace(before, after))
     judge = "  j: {kind: rubric, rubric: mine.yaml, model: writer}\n"
-    done = cli("plan", write(tmp_path, "http://127.0.0.1:9/v1", judge, ["a"], ["b"]))
-    assert done.returncode == 2
-    [line] = done.stderr.strip().splitlines()
+    with pytest.raises(UsageError) as caught:
+        Experiment.load(write(tmp_path, "http://127.0.0.1:9/v1", judge, ["a"], ["b"]))
+    [line] = str(caught.value).splitlines()
     assert problem in line
 
 
@@ -244,11 +245,11 @@ def test_errors_in_a_rubric_name_file_line_and_field(tmp_path, cli, before, afte
         ("rubric: helpful", "judges.j.rubric.model: is missing"),
     ],
 )
-def test_errors_in_the_experiment_name_file_line_and_field(tmp_path, cli, fields, problem):
+def test_errors_in_the_experiment_name_file_line_and_field(tmp_path, fields, problem):
     path = write(tmp_path, "http://127.0.0.1:9/v1", f"  j: {{kind: rubric, {fields}}}\n", ["a"], ["b"])
-    done = cli("plan", path)
-    assert done.returncode == 2
-    [line] = done.stderr.strip().splitlines()
+    with pytest.raises(UsageError) as caught:
+        Experiment.load(path)
+    [line] = str(caught.value).splitlines()
     assert f"{path}:11: judges.j" in line
     assert problem in line
 
