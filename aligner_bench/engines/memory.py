@@ -26,7 +26,7 @@ _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 CPU_CACHE = 2.0
 """GiB of keys and values for engines that set them aside at once, on a CPU where the user gives no number."""
 _RUNTIME = GIB // 2  # Python, torch and one pass's intermediate results
-_BATCH_TOKENS = 64 * 512  # of a batch of 64 rows: prompts and answers
+_BATCH_TOKENS = 128 * 256  # of a batch of 128 rows: prompts and answers
 _CONFIG_DEFAULT = 2  # bytes a parameter where only the size of a file of unknown precision is known
 
 
