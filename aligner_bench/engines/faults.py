@@ -47,11 +47,12 @@ HOPELESS = frozenset({Fault.AUTH, Fault.NOT_FOUND, Fault.QUOTA, Fault.CONNECTION
 
 
 class ReplyError(Exception):
-    """A reply that is no completion."""
+    """A reply that is no completion; ``tokens`` (in, out) are those that it says were used."""
 
     def __init__(self, fault: Fault, said: str) -> None:
         super().__init__(said)
         self.fault = fault
+        self.tokens = (0, 0)
 
 
 def fault_of(error: BaseException) -> Fault:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from aligner_bench.engines.base import Hooks, ModelSpec
-from aligner_bench.engines.faults import HOPELESS, MALFORMED, PASSING, Fault, fault_of, reason
+from aligner_bench.engines.faults import HOPELESS, MALFORMED, PASSING, Fault, ReplyError, fault_of, reason
 from aligner_bench.engines.openai_retry import backoff, retry_after
 from aligner_bench.engines.openai_wire import Call, completion, parsed
 from aligner_bench.engines.pace import Pace
@@ -58,9 +59,12 @@ class Caller:
             self._halt(None)
             return None
         self.tally.calls += 1
-        done = await self._all_tries(key, call)
+        done, spoiled = await self._all_tries(key, call)
         self._count(done)
-        self._hooks.finished(key, done)
+        # Replies that could not be used are paid for as well, as far as they say so.
+        tokens = (done.prompt_tokens + spoiled[0], done.completion_tokens + spoiled[1])
+        paid = replace(done, prompt_tokens=tokens[0], completion_tokens=tokens[1])
+        self._hooks.finished(key, paid if any(spoiled) else done)
         return done
 
     async def close(self) -> None:
@@ -72,20 +76,25 @@ class Caller:
         pace = {"waited_seconds": round(self._pace.waited, 1), "lowest_concurrency": self._pace.lowest}
         return self.tally.facts() | pace
 
-    async def _all_tries(self, key: str, call: Call) -> Completion:
+    async def _all_tries(self, key: str, call: Call) -> tuple[Completion, tuple[int, int]]:
+        """How the item ended, and the tokens (in, out) of its replies that could not be used."""
         tries = malformed = 0
+        spoiled = (0, 0)
         while True:
             if not await self._pace.admit(call.tokens):
-                return _failed(Fault.STOPPED, "the run ended before this call", ())
+                return _failed(Fault.STOPPED, "the run ended before this call", ()), spoiled
             tries += 1
             done = await self._one_try(key, call)
             if isinstance(done, Completion):
-                return done
+                return done, spoiled
+            if isinstance(done, ReplyError):
+                self.tally.spoil(done.tokens)
+                spoiled = (spoiled[0] + done.tokens[0], spoiled[1] + done.tokens[1])
             fault = fault_of(done)
             malformed += fault in MALFORMED
             again = fault in PASSING or (fault in MALFORMED and malformed <= _MALFORMED_RETRIES)
             if not again or tries > self.spec.retries or not await self._rested(done, fault, tries):
-                return _failed(fault, self._words(fault, done), self.secrets)
+                return _failed(fault, self._words(fault, done), self.secrets), spoiled
 
     async def _one_try(self, key: str, call: Call) -> Completion | Exception:
         self.tally.tries += 1

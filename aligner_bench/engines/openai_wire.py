@@ -109,6 +109,20 @@ def parsed(text: str) -> Any:
 
 def completion(reply: Any, call: Call, seconds: float) -> Completion:
     """What a reply says. ReplyError where it is no completion, or lacks the log-probabilities asked for."""
+    try:
+        return _checked(reply, call, seconds)
+    except ReplyError as error:
+        usage = reply.get("usage") if isinstance(reply, dict) else None
+        if isinstance(usage, dict):
+            error.tokens = (_count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens")))
+        raise
+
+
+def _count(number: Any) -> int:
+    return number if isinstance(number, int) else 0
+
+
+def _checked(reply: Any, call: Call, seconds: float) -> Completion:
     if isinstance(reply, dict) and isinstance(reply.get("error"), dict) and not reply.get("choices"):
         raise _told(reply)  # some servers wrap the errors of others in a reply of status 200
     if not isinstance(reply, dict) or "choices" not in reply:

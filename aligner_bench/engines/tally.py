@@ -16,6 +16,11 @@ class Tally:
         self.calls = self.tries = self.refusals = self.batches = 0
         self.retries: Counter[str] = Counter()
         self.failures: Counter[str] = Counter()
+        self.spoiled = (0, 0)
+
+    def spoil(self, tokens: tuple[int, int]) -> None:
+        """A reply that could not be used says that it took so many tokens, in and out."""
+        self.spoiled = (self.spoiled[0] + tokens[0], self.spoiled[1] + tokens[1])
 
     def count(self, done: Completion) -> Fault | None:
         """Count how an item ended; the kind of its failure, if it is one."""
@@ -34,5 +39,6 @@ class Tally:
             "retries": dict(sorted(self.retries.items())),
             "failures": dict(sorted(self.failures.items())),
             "refusals": self.refusals,
+            **({"tokens_of_unusable_replies": list(self.spoiled)} if any(self.spoiled) else {}),
             **({"batches": self.batches} if self.batches else {}),
         }

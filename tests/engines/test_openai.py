@@ -8,7 +8,7 @@ from importlib.util import find_spec
 import pytest
 
 import aligner_bench
-from aligner_bench.engines.base import ModelSpec, make_engine
+from aligner_bench.engines.base import Hooks, ModelSpec, make_engine
 from aligner_bench.engines.openai_retry import retry_after
 from aligner_bench.errors import UsageError
 from aligner_bench.experiment import Experiment
@@ -219,10 +219,13 @@ def test_log_probabilities_that_do_not_come_are_a_failure_and_end_a_long_stream(
     made = None
     with serving(lambda path, body, headers: as_json(chat_reply("m"))) as url:
         made = engine(url, concurrency=2, retries=1)
-        [done] = made.complete([Request("x", top_logprobs=5)])
+        paid = []
+        hooks = Hooks(finished=lambda key, done: paid.append((done.prompt_tokens, done.completion_tokens)))
+        [[done]] = [bundle.values() for bundle in made.stream({"x": Request("x", top_logprobs=5)}, hooks)]
         with pytest.raises(UsageError, match="5 calls in a row failed"):
             made.complete([Request("x", top_logprobs=5)] * 40)
     assert done.error.startswith("no_logprobs: ")
+    assert paid == [(2 * 7, 2 * 3)]  # both tries, by the server's count
     assert made.facts()["calls"] <= 1 + 5 + 2
 
 
