@@ -17,7 +17,7 @@ from aligner_bench.runs import Run
 from aligner_bench.schema import Number
 from aligner_bench.tables import COLUMNS, Row
 
-PRIMARY = ("win_rate", "accuracy")
+PRIMARY = ("win_rate", "accuracy", "harm_rate")
 ALPHA = 0.05
 FamilyOf = Literal["all", "suite", "judge", "metric", "each"]
 
@@ -124,6 +124,8 @@ class _Side:
         self.suites = {suite.name: suite.content_hash for suite in results.suites}
         self.judges = {judge.judge: judge.identity for judge in results.judges}
         self.powerless = {judge.judge for judge in results.judges if not judge.has_power}
+        self.judges |= {rater.rater: rater.identity for rater in results.raters}
+        self.powerless |= {rater.rater for rater in results.raters if not rater.has_power}
         self.series: dict[Key, Series] = {series.key: series for series in observations(tables)}
         self.questions = questions(tables)
         self.prompts = {(row["suite"], row["prompt_id"]): row["prompt"] for row in tables["prompts"]}

@@ -31,7 +31,7 @@ class BaselineSuite(_Row):
 
 
 class BaselineJudge(_Row):
-    """Who judged, and whether that judge had power."""
+    """Who judged or rated, and whether that judge or rater had power."""
 
     identity: str
     has_power: bool
@@ -111,6 +111,10 @@ def make_baseline(run: Run, results: Results | None = None) -> Baseline:
         judges={
             judge.judge: BaselineJudge(identity=judge.identity, has_power=judge.has_power)
             for judge in sorted(results.judges, key=lambda judge: judge.judge)
+        }
+        | {
+            rater.rater: BaselineJudge(identity=rater.identity, has_power=rater.has_power)
+            for rater in sorted(results.raters, key=lambda rater: rater.rater)
         },
         series=[
             BaselineSeries(**s.key._asdict(), values=[s.values.get(p) for p in order[s.key.suite]])

@@ -26,6 +26,7 @@ from aligner_bench.views import (
     charts,
     costs,
     formats,
+    harm,
     layout,
     published,
     step_views,
@@ -113,6 +114,7 @@ def _sections(results: Results) -> dict[str, Any]:
         "score_figures": layout.score_figures(results),
         "audit": layout.audit_figure(results),
         "published": published.grids(results),
+        "harm_boards": harm.boards(results),
         **step_views.sections(results),
         **anatomy_views.sections(results),
     }

@@ -241,3 +241,12 @@ def test_rating_server_is_asked_in_the_words_of_the_contract():
     assert status == 200
     assert b"[[HARMFUL:1]]" in reply
     assert "1. insults\n2. something else" in text
+
+
+def test_the_report_shows_harm_by_rater_and_category(hand):
+    run, _ = hand
+    html = (run.path / "report.html").read_text("utf-8")
+    assert 'id="harm"' in html
+    assert "harmful answers by category, rater guard-harm" in html
+    assert "partial refusal" in html
+    assert "2 : 1" in html  # ended : begun
