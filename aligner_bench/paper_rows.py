@@ -38,7 +38,8 @@ class PaperRow(Published):
     ours: Number
     difference: Number | None = Field(description="ours - published; None where ours cannot be computed")
     comparable: bool
-    note: str = Field(description="why it cannot be compared, or what is known of the published value")
+    note: str = Field(description="why the two cannot be compared; empty where they can")
+    remark: str = Field(description="what is known of the published value, such as a misprint")
 
 
 def paper_rows(
@@ -72,7 +73,8 @@ def _row(
         ours=ours,
         difference=difference(ours, cell["value"], cell["n"], cell["definition"]),
         comparable=not reason,
-        note="; ".join(part for part in (reason, cell["note"]) if part),
+        note=reason,
+        remark=cell["note"],
     )
 
 

@@ -51,7 +51,7 @@ def _of(tables: Tables, name: str, sizes: Sizes) -> Iterator[TrendRow]:
             system: {p: combine(pair).value for (p,), pair in group(own, "prompt_id").items()}
             for (system,), own in group(rows, "candidate").items()
         }
-        own = {system: size for system, size in sizes.items() if system in values}
+        own = {s: size for s, size in sorted(sizes.items(), key=lambda item: item[1]) if s in values}
         shared = [p for p in next(iter(values.values())) if all(values[s].get(p) is not None for s in own)]
         if len(set(own.values())) < 2 or not shared:
             continue

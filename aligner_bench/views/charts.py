@@ -112,7 +112,9 @@ _ROW, _LINE, _TOP, _FOOT = 21.0, 15.0, 14.0, 58.0
 
 
 def _forest_wide(canvas: Canvas, groups: Sequence[Group], axis: Axis, width: float) -> Markup:
-    heading, names, notes = 210.0, 150.0, 345.0
+    heading, notes = 210.0, 345.0
+    longest = max((text_width(mark.label) for group in groups for mark in group.marks), default=0.0)
+    names = min(max(150.0, longest + 16), 230.0)
     left, right = heading + names, width - notes
     labels = [wrapped(group.label, heading - 20, 13) for group in groups]
     heights = [
@@ -289,7 +291,7 @@ def _panel(
     for state, label in zip(STATES, ("start", "after first", "end"), strict=True):
         canvas.text(spots[state], bottom + 18, label, "tick", "middle")
     for k, (system, series) in enumerate(systems.items()):
-        shift = (k - (len(systems) - 1) / 2) * 9
+        shift = (k - (len(systems) - 1) / 2) * min(9.0, 0.34 * (right - left) / len(systems))
         own = {s.state: s.mean for s in states if s.system == system and s.mean.value is not None}
         _path(
             canvas,

@@ -116,6 +116,12 @@ def interval(number: Number, signed: bool = False) -> str:
     return f"{100 * number.value:{sign}.1f} [{low}, {high}]"
 
 
+def trends(results: Results) -> list[str]:
+    """What the tests of trends over size say; none where every judge lacks power."""
+    able = {judge.judge for judge in results.judges if judge.has_power}
+    return [trend.sentence for trend in results.trends if trend.judge in able]
+
+
 def as_json(results: Results) -> str:
     """The flat rows as a JSON list."""
     return json.dumps(flat_rows(results), indent=1)
@@ -138,7 +144,9 @@ def as_markdown(results: Results) -> str:
     if costs.is_priced(results):
         lines += ["", markdown_line(costs.HEADS), markdown_line(["---"] * len(costs.HEADS))]
         lines += [markdown_line(row) for row in costs.lines(results)]
-    return "\n".join([*lines, "", *(f"- {line}" for line in [*results.headline, *results.warnings])])
+    return "\n".join(
+        [*lines, "", *(f"- {line}" for line in [*results.headline, *trends(results), *results.warnings])]
+    )
 
 
 def markdown_line(row: Sequence[str]) -> str:
@@ -188,7 +196,7 @@ def print_table(results: Results) -> None:
         console.print(table)
     if costs.is_priced(results):
         console.print(_cost_table(results))
-    for sentence in results.headline:
+    for sentence in [*results.headline, *trends(results)]:
         console.print(Text(f"• {terminal_safe(sentence)}"))
     for sentence in results.warnings:
         console.print(Text(f"! {terminal_safe(sentence)}", style="yellow"))

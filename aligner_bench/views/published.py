@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -59,7 +60,10 @@ def _grid(found: Sequence[PaperRow]) -> Grid:
         definitions=", ".join(dict.fromkeys(row.definition for row in found)),
         columns=columns,
         rows=[(name, [cells.get((name, column)) for column in columns]) for name in names],
-        notes=list(dict.fromkeys(row.note for row in found if row.note)),
+        notes=[
+            *dict.fromkeys(row.note for row in found if row.note),
+            *(f"{row.row}, {row.column}: {row.remark}." for row in found if row.remark),
+        ],
         comparable=any(row.comparable for row in found),
     )
 
@@ -97,7 +101,7 @@ def lines(results: Results) -> list[list[str]]:
             row.definition,
             interval(row.ours),
             str(row.ours.n),
-            f"{100 * row.published:.1f}" + ("*" if row.note else ""),
+            f"{100 * row.published:.1f}" + ("*" if row.remark else ""),
             points(row.difference),
         ]
         for row in results.papers
@@ -106,12 +110,13 @@ def lines(results: Results) -> list[list[str]]:
 
 def remarks(results: Results) -> list[str]:
     """What must be known of the comparison: reasons, notes and trends, each once."""
-    counts: dict[str, int] = {}
-    for row in results.papers:
-        if row.note:
-            counts[row.note] = counts.get(row.note, 0) + 1
-    starred = [f"* {note} ({n} of {len(results.papers)} cells)" for note, n in counts.items()]
-    return [*starred, *(trend.sentence for trend in results.trends)]
+    reasons = Counter(row.note for row in results.papers if row.note)
+    starred = dict.fromkeys(f"* {row.remark}" for row in results.papers if row.remark)
+    return [
+        *(f"{note} ({n} of {len(results.papers)} cells)" for note, n in reasons.items()),
+        *starred,
+        *(trend.sentence for trend in results.trends),
+    ]
 
 
 def as_json(results: Results) -> str:
