@@ -66,7 +66,7 @@ EXTRAS: dict[str, Extra] = {
     ),
     "pairrm": Extra((*_TORCH, ("sentencepiece", "sentencepiece")), "the PairRM judge"),
     "lm-eval": Extra((("lm_eval", "lm-eval"),), "tax"),
-    "alpaca-eval": Extra((("alpaca_eval", "alpaca-eval"),), "the alpaca_eval judge by the package itself"),
+    "alpaca-eval": Extra((("alpaca_eval", "alpaca-eval"),), "prompts of the alpaca_eval judge"),
     "hub": Extra((("datasets", "datasets"),), "suites from the hub"),
     "figures": Extra((("matplotlib", "matplotlib"),), "export figures"),
     "simulate": Extra((("sklearn", "scikit-learn"),), "simulate"),

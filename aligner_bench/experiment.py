@@ -16,7 +16,15 @@ from aligner_bench.engines.gguf import is_gguf
 from aligner_bench.errors import UsageError, nearest
 from aligner_bench.hashing import digest
 from aligner_bench.inspectors.base import InspectorSpec
-from aligner_bench.judges.references import TINY, anchored, faults, own_models, references, stand_ins
+from aligner_bench.judges.references import (
+    TINY,
+    anchored,
+    faults,
+    live_model,
+    own_models,
+    references,
+    stand_ins,
+)
 from aligner_bench.judges.specs import JudgeSpec
 from aligner_bench.packaged import packaged_dir
 from aligner_bench.paper_spec import PaperSpec, cells
@@ -195,7 +203,7 @@ class Experiment(_Spec):
             name: spec.model_copy(update={"model": spec.smoke}) if spec.smoke else spec
             for name, spec in self.inspectors.items()
         }
-        swapped = {"models": models, "inspectors": inspectors, **self._stand_ins(next(iter(models)))}
+        swapped = {"models": models, "inspectors": inspectors, **self._stand_ins(live_model(models))}
         small = self.model_copy(update=swapped)._declared_stand_ins().limited(_SMOKE_ITEMS)
         small._scale = "smoke"
         return small

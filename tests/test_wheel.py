@@ -53,3 +53,26 @@ def test_the_core_without_torch_says_which_extra_is_missing(installed, tmp_path)
     assert done.returncode == 2
     assert "not installed: pip install" in done.stderr
     assert not (tmp_path / "runs").exists()
+
+
+def test_rubrics_ship_and_annotators_say_which_extra_they_need(installed, tmp_path):
+    (tmp_path / "rows.jsonl").write_text('{"id": "p0", "prompt": "Why?"}\n')
+    (tmp_path / "suite.yaml").write_text(
+        "name: hand\nversion: 1\nlicence: CC0-1.0\nsources: [{kind: packaged, path: rows.jsonl}]\n"
+    )
+    text = (
+        "name: hand\nsuites: [suite.yaml]\n"
+        "models: {m: {engine: openai, model: some}}\nsystems: {s: {upstream: m}, t: {upstream: m}}\n"
+        "judges: {j: {kind: rubric, rubric: harmless, model: m}}\n"
+        "comparisons: [{candidate: t, baselines: [s]}]\n"
+    )
+    (tmp_path / "exp.yaml").write_text(text)
+    assert "rubric harmless" in quiet(
+        installed, "plan", "exp.yaml", cwd=tmp_path, env=clean_env(COLUMNS="200")
+    )
+    (tmp_path / "exp.yaml").write_text(text.replace("rubric, rubric: harmless", "alpaca_eval"))
+    done = subprocess.run(
+        [installed, "plan", "exp.yaml"], capture_output=True, text=True, cwd=tmp_path, env=clean_env()
+    )
+    assert done.returncode == 2
+    assert "judge alpaca_eval needs the package alpaca-eval, which is not installed" in done.stderr

@@ -153,7 +153,7 @@ def _logprob(
 ) -> list[Any]:
     """2 - P(first's token) / P(either token), of the top log-probabilities; a token not among them has 0."""
     if not isinstance(reply, Completion) or not reply.logprobs:
-        raise NoAnnotationError("the server gave no log-probabilities")
+        raise NoAnnotationError("no log-probabilities came with the reply")
     places = reply.logprobs if log_prob_index == "batch" else [reply.logprobs[int(log_prob_index)]]
     return [_weighed(dict(top), numerator_token, denominator_tokens, is_binarize) for top in places]
 

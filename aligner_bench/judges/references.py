@@ -122,6 +122,11 @@ class StandIns(NamedTuple):
     names: dict[str, str]
 
 
+def live_model(models: Mapping[str, ModelSpec]) -> str:
+    """The first model that can be asked anything; the first of all where none can."""
+    return next((name for name, spec in models.items() if spec.engine != "replay"), next(iter(models)))
+
+
 def stand_ins(judges: Mapping[str, JudgeSpec], model: str) -> StandIns:
     """Judges with their models swapped, renamed: no stand-in under a real name.
 

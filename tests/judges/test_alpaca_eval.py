@@ -384,3 +384,23 @@ def test_tools_are_sent_and_their_arguments_read(tmp_path):
     assert [row["preference"] for row in done.rows("verdicts")] == [0.0, 1.0]
     assert bodies[0]["tools"][0]["function"]["name"] == "make_partial_leaderboard"
     assert bodies[0]["tool_choice"]["type"] == "function"
+
+
+def test_at_smoke_scale_no_stand_in_has_the_judges_name(tmp_path):
+    judge = f"{{kind: alpaca_eval, annotator: {GPT4}}}\n  panel: {{kind: ensemble, judges: [gpt, facts]}}"
+    path = write(tmp_path, "http://127.0.0.1:9/v1", judge + "\n  facts: {kind: reference}")
+    path.write_text(path.read_text().replace("retries: 0", "smoke: smollm2-135m-instruct"))
+    small = Experiment.load(path).smoke()
+    assert list(small.judges) == ["stand-in-for-gpt", "panel", "facts"]
+    assert small.judges["panel"].judges == ("stand-in-for-gpt", "facts")
+    assert small.anchored_models()[small.judges["stand-in-for-gpt"].model].engine == "hf"
+
+
+def test_an_audit_tries_the_judge_on_every_known_pair(tmp_path, cli):
+    judge = f"{{kind: alpaca_eval, annotator: {GPT4}, model: current}}"
+    with serving(Server()) as url:
+        done = cli("judge", "audit", write(tmp_path, url, judge), "--pairs", "6", "--format", "json")
+    report = json.loads(done.stdout)
+    assert (done.returncode, report["passed"], report["n_pairs"]) == (1, False, 6)
+    assert report["kind"] == "alpaca_eval"
+    assert report["first_slot"]["value"] in (0.0, 1.0) or report["failures"]
