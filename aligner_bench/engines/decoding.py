@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -16,12 +16,22 @@ if TYPE_CHECKING:
     from aligner_bench.engines.forward import Forward
 
 _COMPACT_AT = 0.25  # rebuilding the cache pays once this share of the rows has ended
+_NEAR_TIE = 1e-3  # logits; closer than that, the batch's rounding may decide which token is best
 _BYTES_PER_CHAR = 4  # so a stop string of n characters ends within the last 4 n tokens and one more
 
 
 def item_stream(request: Request) -> np.random.Generator:
     """The random stream of one item: it depends on its prompt, seed and sample index, on nothing else."""
     return np.random.Generator(np.random.PCG64(item_seed(request)))
+
+
+class Decoded(NamedTuple):
+    """An answer; how many greedy choices of it another order of summing might have turned."""
+
+    text: str
+    reason: FinishReason
+    tokens: int
+    near_ties: int
 
 
 class _Row:
@@ -32,6 +42,7 @@ class _Row:
         self.ids: list[int] = []
         self.seen = set(prompt) if request.decoding.repetition_penalty != 1.0 else set[int]()
         self.reason: FinishReason | None = None
+        self.near_ties = 0
         self.stream = item_stream(request) if request.decoding.temperature > 0 else None
 
     def take(self, token: int, tokenizer: Any, end_ids: set[int]) -> None:
@@ -71,8 +82,8 @@ def decode_batch(
     prompts: Sequence[Sequence[int]],
     requests: Sequence[Request],
     end_ids: set[int],
-) -> list[tuple[str, FinishReason, int]]:
-    """Text, finish reason and number of new tokens of each prompt, in order."""
+) -> list[Decoded]:
+    """What became of each prompt, in order."""
     rows = [_Row(request, prompt) for request, prompt in zip(requests, prompts, strict=True)]
     order = sorted(range(len(rows)), key=lambda i: len(prompts[i]))
     live = [rows[i] for i in order]
@@ -89,16 +100,24 @@ def decode_batch(
             forward.keep(running)
             live = [live[i] for i in running]
         logits = forward.step([row.ids[-1] if row.ids else 0 for row in live])
-    return [(row.text(tokenizer), row.reason or "length", len(row.ids)) for row in rows]
+    return [Decoded(row.text(tokenizer), row.reason or "length", len(row.ids), row.near_ties) for row in rows]
 
 
 def _next_tokens(logits: torch.Tensor, rows: Sequence[_Row]) -> list[int]:
     """The next token of each row: the best one, or one drawn from the row's own stream."""
     logits = _penalised(logits, rows)
-    best: list[int] = logits.argmax(-1).tolist()
+    # In bfloat16 on a CPU, topk takes a fifth of argmax's time. Of equal logits the lower id wins, as there.
+    top = logits.topk(2, dim=-1)
+    gaps = (top.values[:, 0] - top.values[:, 1]).tolist()
+    pairs: list[list[int]] = top.indices.tolist()
+    best = [min(pair) if gap == 0 else pair[0] for pair, gap in zip(pairs, gaps, strict=True)]
     for i, row in enumerate(rows):
-        if row.stream is not None and row.reason is None:
+        if row.reason is not None:
+            continue
+        if row.stream is not None:
             best[i] = _sample(logits[i].double().cpu().numpy(), row)
+        elif gaps[i] < _NEAR_TIE:
+            row.near_ties += 1
     return best
 
 

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from aligner_bench.engines.base import ModelSpec
 from aligner_bench.engines.batches import Budget, cut, halving
+from aligner_bench.engines.decoding import Decoded, decode_batch
 from aligner_bench.engines.embedded import SMOLLM2, converted_smollm2
 from aligner_bench.engines.gguf import converted_gguf, gguf_digest, is_gguf
 from aligner_bench.engines.memory import kv_bytes_per_token, total_memory
 from aligner_bench.engines.prompts import PromptBuilder, TransformersTokenizer, weights_identity
 from aligner_bench.errors import MissingExtraError, UsageError
-from aligner_bench.types import Completion, FinishReason, Request
+from aligner_bench.types import Completion, Request
 
 if TYPE_CHECKING:
     from aligner_bench.engines.forward import Forward
@@ -31,7 +32,6 @@ _VERSION = 2  # part of the identity: raise it when the same weights would give 
 _ROWS = {"cpu": 128, "cuda": 256}
 _CACHE_SHARE = 0.25  # of all memory, for keys and values
 
-Decoded = tuple[str, FinishReason, int]
 ResultT = TypeVar("ResultT")
 
 
@@ -44,6 +44,7 @@ class HFEngine:
         self._spec = spec
         self._name: str = spec.model
         self._memory: int | None = None
+        self._near_ties = 0
         self._known: dict[tuple[Request, int], tuple[list[int], int]] = {}
         self.prompt_tokens_computed = 0
         """Prompt tokens that went through the model: fewer than the prompts have where they share a start."""
@@ -89,11 +90,16 @@ class HFEngine:
         _release()
 
     def facts(self) -> dict[str, Any]:
-        """What the manifest says of its work: prompts' shared beginnings, and memory that ran out."""
+        """What the manifest says of its work.
+
+        ``near_ties`` counts greedy tokens whose two best logits lay within 1e-3: only there may the same item
+        in another batch, in float32, have another text.
+        """
         return {
             "shared_prefixes": self._shares_prefixes,
             "prompt_tokens_computed": self.prompt_tokens_computed,
             "batches_halved_for_memory": self.budget.halvings,
+            "near_ties": self._near_ties,
         }
 
     def cut(self, requests: Sequence[Request], new_tokens: int | None = None) -> list[list[int]]:
@@ -118,17 +124,19 @@ class HFEngine:
         completions = [too_long] * len(requests)
         prompts = [ids for ids, _ in encoded]
         fitting = [i for i, ids in enumerate(prompts) if ids]
-        rows: list[Decoded] = self._within_memory(
+        rows = self._within_memory(
             fitting,
             lambda i: len(prompts[i]) + new[i],
             lambda batch: self._decode([prompts[i] for i in batch], [requests[i] for i in batch]),
-            ("", "error", 0),
+            Decoded("", "error", 0, 0),
         )
         share = (time.perf_counter() - start) / max(len(requests), 1)
-        for i, (text, reason, n_new) in zip(fitting, rows, strict=True):
+        for i, row in zip(fitting, rows, strict=True):
             ids, n_cut = encoded[i]
-            error = f"out of memory with one prompt of {len(ids)} tokens" if reason == "error" else None
-            completions[i] = Completion(text, reason, len(ids), n_new, n_cut, round(share, 4), error)
+            error = f"out of memory with one prompt of {len(ids)} tokens" if row.reason == "error" else None
+            completions[i] = Completion(
+                row.text, row.reason, len(ids), row.tokens, n_cut, round(share, 4), error
+            )
         return completions
 
     def choose(self, requests: Sequence[Request], choices: Sequence[str]) -> list[dict[str, float]]:
@@ -174,11 +182,10 @@ class HFEngine:
             return halving(batch, width, run, lost, release, self.budget)
 
     def _decode(self, prompts: Sequence[Sequence[int]], requests: Sequence[Request]) -> list[Decoded]:
-        from aligner_bench.engines.decoding import decode_batch
-
         forward = self._forward()
         rows = decode_batch(forward, self._tokenizer, prompts, requests, self._stop_ids)
         self.prompt_tokens_computed += forward.computed
+        self._near_ties += sum(row.near_ties for row in rows)
         return rows
 
     def _probabilities(self, prompts: Sequence[Sequence[int]], tokens: Sequence[int]) -> list[list[float]]:
