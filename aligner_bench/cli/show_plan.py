@@ -12,10 +12,11 @@ if TYPE_CHECKING:
     from aligner_bench.runner.plan_report import PlanReport, Taken
 
 _FREE = "–"
+_WIDE = 120  # columns of a terminal that has room for what each stage is for
 
 
 def show(plan: PlanReport) -> None:
-    """Suites with the effect they can find, the schedule as it runs, and what it may cost."""
+    """Suites with the effect they can find, the schedule (tokens read and written), and what it may cost."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -27,7 +28,7 @@ def show(plan: PlanReport) -> None:
         suites.add_column(head)
     for suite in plan.suites:
         suites.add_row(suite.suite, f"{suite.n:,}", f"{100 * suite.detectable:.1f} points")
-    console.print(suites, _schedule(plan))
+    console.print(suites, _schedule(plan, console.width))
     of = f" of {plan.paper}" if plan.paper else ""
     console.print(Text(f"cells: {plan.cells:,}{of}; profile: {plan.profile}"))
     if plan.models:
@@ -36,20 +37,22 @@ def show(plan: PlanReport) -> None:
         console.print(Text(line))
 
 
-def _schedule(plan: PlanReport) -> Table:
+def _schedule(plan: PlanReport, width: int) -> Table:
     from rich import box
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, title="schedule", title_justify="left", show_footer=True)
     total = _amounts(plan.total)
-    heads = ("", "stage", "model or judge", "items", "for", "calls", "tokens in", "tokens out", "price")
-    feet = ("", "", "", "", "at most", *total)
-    for head, foot in zip(heads, feet, strict=True):
-        right = head in ("items", "calls", "tokens in", "tokens out", "price")
-        table.add_column(head, footer=foot, justify="right" if right else "left")
+    heads = ("", "stage", "model or judge", "items", "calls", "read", "written", "price", "for")
+    feet = ("", "at most", "", "", *total, "")
+    shown = len(heads) if width >= _WIDE else len(heads) - 1
+    for head, foot in list(zip(heads, feet, strict=True))[:shown]:
+        right = head in ("items", "calls", "read", "written", "price")
+        table.add_column(head, footer=foot, justify="right" if right else "left", no_wrap=True)
     for i, stage in enumerate(plan.stages, 1):
-        items = f"{'at most ' if stage.at_most else ''}{stage.items:,}"
-        table.add_row(str(i), stage.stage, stage.name, items, stage.what, *_amounts(stage.takes))
+        items = f"{'≤ ' if stage.at_most else ''}{stage.items:,}"
+        row = (str(i), stage.stage, stage.name, items, *_amounts(stage.takes), stage.what)
+        table.add_row(*row[:shown])
     return table
 
 
@@ -73,7 +76,15 @@ def _amounts(taken: Taken) -> tuple[str, str, str, str]:
     if not taken.calls:
         return (_FREE,) * 4
     price = _FREE if taken.usd == 0 else dollars(taken.usd)
-    return f"{taken.calls:,}", f"{taken.prompt_tokens:,}", f"{taken.completion_tokens:,}", price
+    return f"{taken.calls:,}", _short(taken.prompt_tokens), _short(taken.completion_tokens), price
+
+
+def _short(tokens: int) -> str:
+    """1,234,567 as 1.2M: these are estimates."""
+    for unit, size in (("G", 10**9), ("M", 10**6), ("k", 10**3)):
+        if tokens >= size:
+            return f"{tokens / size:.1f}{unit}"
+    return str(tokens)
 
 
 def money(plan: PlanReport) -> list[str]:
