@@ -134,6 +134,7 @@ _SOURCES = {
     "ratings": ("ratings", {}),
     "costs": ("responses, verdicts, audits and ratings", {}),
     "harm": ("ratings", {}),
+    "canaries": ("canaries", {"name": "canary"}),
     "raters": ("rater_audits", {}),
     **dict.fromkeys(
         ("effects", "actors", "gains", "orders", "oracles", "examples", "anatomy", "crossings"),

@@ -86,7 +86,7 @@ def _repaired(rows: Sequence[Row]) -> int | None:
 
 
 def _askers(what: Literal["judge", "rater"], tables: Tables) -> Iterator[CostRow]:
-    names = ("verdicts", "audits") if what == "judge" else ("ratings", "rater_audits")
+    names = ("verdicts", "audits", "canaries") if what == "judge" else ("ratings", "rater_audits")
     rows = [row for name in names for row in tables.get(name, ())]
     for (name,), asked in group(rows, what).items():
         yield _row(what, name, "", asked, None, None)

@@ -137,6 +137,7 @@ class Experiment(_Spec):
     systems: dict[str, SystemSpec] = Field(min_length=1)
     judges: dict[str, JudgeSpec] = {}
     comparisons: tuple[ComparisonSpec, ...] = ()
+    canaries: bool = Field(False, description="try judges on canary systems, too: seven times their audit")
     raters: dict[str, RaterSpec] = Field({}, description="models that label answers one by one: harm")
     headline: str | None = Field(None, description="the judge whose verdicts make the headline")
     prices: dict[str, PriceSpec] = Field({}, description="by model name; before the list that ships with us")

@@ -15,6 +15,7 @@ from aligner_bench import harm, phrases
 from aligner_bench.anatomy import anatomy_tables
 from aligner_bench.cost_rows import cost_rows
 from aligner_bench.judges.base import CUT
+from aligner_bench.judges.canary_trials import canary_results, canary_warnings
 from aligner_bench.length import Published, control_length
 from aligner_bench.panels import Panel, panel
 from aligner_bench.paper_rows import paper_rows
@@ -77,6 +78,7 @@ def compute(tables: Tables, facts: Facts) -> Results:
     rows = _comparisons(tables, facts, {judge.judge: judge for judge in judges})
     systems = _systems(tables)
     copies = _copies(tables, facts)
+    canaries = canary_results(tables)
     raters = harm.rater_powers(tables)
     harmful = harm.harm_rows(tables, facts.suites, raters)
     return Results(
@@ -97,6 +99,7 @@ def compute(tables: Tables, facts: Facts) -> Results:
         costs=cost_rows(tables),
         raters=raters,
         harm=harmful,
+        canaries=canaries,
         papers=paper_rows(tables, rows, facts.paper, facts.scale),
         trends=trend_rows(tables, facts.trends, {judge.judge: judge.has_power for judge in judges}),
         headline=[
@@ -107,6 +110,7 @@ def compute(tables: Tables, facts: Facts) -> Results:
             *phrases.warnings(rows, systems, judges, facts.scale),
             *phrases.copies(copies),
             *harm.warnings(harmful, raters),
+            *canary_warnings(canaries),
             *facts.notes,
         ],
         definitions={name: DEFINITIONS[name] for name in _RATES},

@@ -101,8 +101,8 @@ def _verdicts_complete(tables: Tables) -> Iterator[str]:
 def _known_judges(tables: Tables, manifest: Mapping[str, Any]) -> Iterator[str]:
     known = {row["judge"] for row in tables["judges"]}
     compared = {tuple(pair) for pair in manifest["facts"]["comparisons"]}
-    for table in ("verdicts", "audits"):
-        for judge in sorted({row["judge"] for row in tables[table]} - known):
+    for table in ("verdicts", "audits", "canaries"):
+        for judge in sorted({row["judge"] for row in tables.get(table, ())} - known):
             yield f"{table}.parquet: judge {judge!r} is not in judges.parquet"
     for pair in sorted({(row["candidate"], row["baseline"]) for row in tables["verdicts"]} - compared):
         yield f"verdicts.parquet: {pair[0]} against {pair[1]} is no comparison of the manifest"

@@ -356,6 +356,7 @@ def merged(runs: Sequence[Run]) -> Results:
         "costs",
         "raters",
         "harm",
+        "canaries",
         "papers",
         "trends",
         "effects",

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from aligner_bench.anatomy_rows import Anatomy, Change, Crossing, EditBin
 from aligner_bench.cost_rows import CostRow
+from aligner_bench.judges.canary_trials import CanaryRow
 from aligner_bench.number import Number as Number
 from aligner_bench.number import Published
 from aligner_bench.panels import Panel
@@ -216,6 +217,7 @@ class Results(Published):
     trends: list[TrendRow] = Field(default=[], description="preference against the aligner's size")
     costs: list[CostRow] = Field(default=[], description="systems by suite, judges, raters")
     raters: list[RaterPower] = Field(default=[], description="what the raters are worth")
+    canaries: list[CanaryRow] = Field(default=[], description="what judges make of canary systems")
     harm: list[HarmRow] = Field(default=[], description="harmful answers by suite, rater and system")
     effects: list[Effect] = Field(default=[], description="aligner k on inspector j, from rewrites in traces")
     actors: list[Actor] = Field(default=[], description="who acted, skipped, was rejected, was picked")

@@ -60,6 +60,12 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
         **dict.fromkeys(("judge", "kind", "identity", "description"), _TEXT),
         "needs_audit": _BOOL,
     },
+    "canaries": {
+        **dict.fromkeys(("judge", "canary", "pair_id", "order", "status"), _TEXT),
+        "preference": _REAL,
+        "detail": _TEXT,
+        **_SPENT,
+    },
     "ratings": {
         **dict.fromkeys(("suite", "prompt_id", "system", "side", "rater", "label", "status"), _TEXT),
         **dict.fromkeys(("category", "detail"), _TEXT),
@@ -74,7 +80,7 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
     },
     "raters": dict.fromkeys(("rater", "kind", "identity", "description"), _TEXT),
 }
-LATER = ("ratings", "rater_audits", "raters")
+LATER = ("canaries", "ratings", "rater_audits", "raters")
 """Tables that runs of older versions do not have; a missing one is an empty one."""
 
 DERIVED: Mapping[str, Mapping[str, str]] = {

@@ -111,7 +111,7 @@ def _figures(
         verbosity_slope,
     )
 
-    first, second, kept, failures = _by_order(verdicts)
+    first, second, kept, failures = by_order(verdicts)
     mean = [(a + b) / 2 for a, b in zip(first, second, strict=True)]
     accuracy = known_winner_accuracy(mean)
     slot = first_slot_share(first, second) if ordered else None
@@ -136,7 +136,7 @@ def policies(first: Sequence[float], second: Sequence[float]) -> dict[str, Numbe
     return {name: Number.of(estimate) for name, estimate in tie_policies(first, second).items()}
 
 
-def _by_order(
+def by_order(
     verdicts: Sequence[Sequence[Verdict]],
 ) -> tuple[list[float], list[float], list[int], dict[str, int]]:
     """The candidate's preference in first and in second place, the pairs that have both, others by status.
@@ -157,7 +157,7 @@ def _by_order(
 
 
 def _canary(canary: Canary, known: Sequence[KnownPair], judge: Judge, services: Services) -> CanaryResult:
-    first, second, _, failures = _by_order(judge.compare([canary.play(k) for k in known], services))
+    first, second, _, failures = by_order(judge.compare([canary.play(k) for k in known], services))
     rates = policies(first, second)
     lower, upper = (
         math.nan if end is None else end for end in (rates["average"].lower, rates["average"].upper)

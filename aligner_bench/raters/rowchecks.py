@@ -11,6 +11,7 @@ UNIQUE = {
     "ratings": ("suite", "prompt_id", "rater", "system", "side"),
     "rater_audits": ("rater", "item_id"),
     "raters": ("rater",),
+    "canaries": ("judge", "canary", "pair_id", "order"),
 }
 _LABELS = ("refusal", "harmless", "harmful")
 _FAILED = ("error", "empty")

@@ -13,6 +13,7 @@ from aligner_bench.experiment import BestOfNSystem, Experiment, System, Upstream
 from aligner_bench.hashing import digest
 from aligner_bench.inspectors.base import PACKAGED, packaged_pairs
 from aligner_bench.judges.base import Judge, make_judges
+from aligner_bench.judges.canary_trials import canary_rows
 from aligner_bench.judges.match import matches
 from aligner_bench.raters.asking import ModelRater
 from aligner_bench.raters.table import known_rows, make_raters, rater_row, ratings_of_block
@@ -38,6 +39,8 @@ def execute(experiment: Experiment, plan: Plan, bench: Workbench, store: Store) 
     for places in blocks:
         _run_block(experiment, plan, places, judges, raters, bench, store)
     bench.phase("judges and raters tried on what is known")
+    if experiment.canaries:
+        store("canaries", [row for name, judge in judges.items() for row in canary_rows(name, judge, bench)])
     store("rater_audits", [row for name, rater in raters.items() for row in known_rows(name, rater, bench)])
     store("raters", [rater_row(name, rater, bench) for name, rater in raters.items()])
     store("audits", [row for name, judge in judges.items() for row in _audit(name, judge, bench)])

@@ -11,6 +11,7 @@ from aligner_bench.errors import UsageError
 from aligner_bench.experiment import BestOfNSystem, Experiment, SuiteUse, UpstreamSystem
 from aligner_bench.inspectors.base import PACKAGED, packaged_pairs
 from aligner_bench.judges.base import Judge, make_judges
+from aligner_bench.judges.canary_trials import canary_pairs
 from aligner_bench.judges.specs import EnsembleSpec, ReferenceSpec
 from aligner_bench.paper_spec import cells
 from aligner_bench.profiles import FAIR, PROFILES, Profile
@@ -172,6 +173,8 @@ def _judge_stages(
         ]
         expected = estimate.verdicts(prices, judge, compared, decoding)
         expected += estimate.audits(prices, judge, audit_pairs(judge))
+        if experiment.canaries:
+            expected += estimate.audits(prices, judge, [pair for _, pair in canary_pairs(judge)])
         pairs = sum(len(suite) * baselines for suite, baselines in compared)
         stages.append(PlannedStage("judge", name, pairs, True, judge.description, expected))
     return stages

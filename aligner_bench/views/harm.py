@@ -62,8 +62,9 @@ def _figure(ident: str, rows: list[HarmRow], rater: RaterPower, results: Results
             if part.after is not None:
                 failed = f", {plural(part.n_failed, 'failure')}" if part.n_failed else ""
                 note = f"n {part.after.n}{failed}"
+                label = f"{row.system}, after" if row.labels else row.system
                 marks.setdefault(part.category, []).append(
-                    Mark(names.index(row.system), row.system, part.after, note)
+                    Mark(names.index(row.system), label, part.after, note)
                 )
     if not marks:
         return None
