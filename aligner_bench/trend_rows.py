@@ -24,10 +24,10 @@ class TrendRow(Published):
     judge: str
     baseline: str
     sizes: dict[str, float] = Field(description="system -> parameters of its aligner")
-    rates: dict[str, float] = Field(description="system -> mean preference over the same prompts")
+    means: dict[str, float] = Field(description="system -> mean preference over the same prompts")
     n: int = Field(description="prompts that every one of the systems has a verdict on")
     slope: Number = Field(description="change of the mean preference for each doubling of size")
-    p_value: float | None = Field(description="two-sided cluster t test of no slope; None: too few families")
+    p_slope: float | None = Field(description="two-sided cluster t test of no slope; None: too few families")
     p_holm: float | None = Field(description="the same, corrected by Holm over all trends of the run")
     sentence: str
 
@@ -73,10 +73,10 @@ def _row(
         judge=judge,
         baseline=baseline,
         sizes=dict(sizes),
-        rates={system: math.fsum(row[i] for row in table) / len(table) for i, system in enumerate(sizes)},
+        means={system: math.fsum(row[i] for row in table) / len(table) for i, system in enumerate(sizes)},
         n=len(table),
         slope=Number.of(slope),
-        p_value=None if math.isnan(p) else p,
+        p_slope=None if math.isnan(p) else p,
         p_holm=None,
         sentence="",
     )
@@ -85,8 +85,8 @@ def _row(
 def _corrected(rows: list[TrendRow], power: Mapping[str, bool]) -> list[TrendRow]:
     from aligner_bench.stats.hypothesis_tests import holm
 
-    tested = [row for row in rows if row.p_value is not None]
-    for row, p in zip(tested, holm([row.p_value or 0.0 for row in tested]) if tested else [], strict=True):
+    tested = [row for row in rows if row.p_slope is not None]
+    for row, p in zip(tested, holm([row.p_slope or 0.0 for row in tested]) if tested else [], strict=True):
         row.p_holm = float(p)
     for row in rows:
         row.sentence = _sentence(row, power.get(row.judge, False))

@@ -291,7 +291,7 @@ def _panel(
     for state, label in zip(STATES, ("start", "after first", "end"), strict=True):
         canvas.text(spots[state], bottom + 18, label, "tick", "middle")
     for k, (system, series) in enumerate(systems.items()):
-        shift = (k - (len(systems) - 1) / 2) * min(9.0, 0.34 * (right - left) / len(systems))
+        shift = (k - (len(systems) - 1) / 2) * min(9.0, 0.22 * (right - left) / len(systems))
         own = {s.state: s.mean for s in states if s.system == system and s.mean.value is not None}
         _path(
             canvas,
