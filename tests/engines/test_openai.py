@@ -293,7 +293,7 @@ def test_a_server_answers_a_suite_as_the_model_itself_does(smol, tmp_path, cli):
     url, server = smol
     (tmp_path / "exp.yaml").write_text(
         "name: served\nsuites: [{name: quick-facts, limit: 8}]\ndecoding: {max_new_tokens: 16}\n"
-        f"models:\n  api: {{engine: openai, model: smollm2, base_url: '{url}'}}\n"
+        f"models:\n  api: {{engine: openai, model: smollm2, base_url: '{url}', timeout: 900}}\n"
         "  here: {engine: hf, model: smollm2-135m-instruct}\n"
         "systems:\n  served: {upstream: api}\n  local: {upstream: here}\n"
         "judges: {facts: {kind: reference}}\ncomparisons: [{candidate: served, baselines: [local]}]\n"
