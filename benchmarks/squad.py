@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from _common import arguments, finish, spread
 
-PROMPTS, QUICK_PROMPTS, ROUNDS, QUICK_ROUNDS = 256, 48, 5, 1
+PROMPTS, QUICK_PROMPTS, ROUNDS, QUICK_ROUNDS = 256, 32, 5, 1
 NEW_TOKENS, QUICK_NEW_TOKENS = 48, 16
 CRITERIA = ("factuality", "ethical", "helpful")
 THRESHOLD, BATCH = 0.5, 64
@@ -137,8 +137,6 @@ class Sides:
 
 def main() -> None:
     options = arguments(__doc__ or "")
-    import torch
-
     rows = answers(QUICK_PROMPTS if options.quick else PROMPTS)
     with tempfile.TemporaryDirectory() as home:
         sides = Sides(Path(home), rows, QUICK_NEW_TOKENS if options.quick else NEW_TOKENS)
@@ -149,6 +147,8 @@ def main() -> None:
             both = {way.__name__: way() for way in (first, second)}
             mine.append(both["ours"])
             theirs.append(both["plain"])
+    import torch  # not earlier: our engines' package first says how its threads should wait
+
     same = all(a.texts == b.texts for a, b in zip(mine, theirs, strict=True))
     ours, plain = mine[0], theirs[0]
     a, b = spread([one.seconds for one in mine]), spread([one.seconds for one in theirs])
