@@ -155,7 +155,7 @@ _MAKERS = {
     "difference": "ours - published",
     "slope": "slope_per_doubling(preferences by size, clusters=family)",
     "p_slope": "cluster t test of the slopes within prompts",
-    "p_holm": "holm(p_slope of all trends)",
+    "p_adjusted": "holm(p_slope of all trends)",
     "means": "mean(preference) over the prompts that every size has",
     "repair_p_value": "mcnemar_exact(repaired, damaged)",
     "mde": "mde(n, sd(preference))",

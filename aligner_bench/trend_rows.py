@@ -28,7 +28,7 @@ class TrendRow(Published):
     n: int = Field(description="prompts that every one of the systems has a verdict on")
     slope: Number = Field(description="change of the mean preference for each doubling of size")
     p_slope: float | None = Field(description="two-sided cluster t test of no slope; None: too few families")
-    p_holm: float | None = Field(description="the same, corrected by Holm over all trends of the run")
+    p_adjusted: float | None = Field(description="the same, corrected by Holm over all trends of the run")
     sentence: str
 
 
@@ -77,7 +77,7 @@ def _row(
         n=len(table),
         slope=Number.of(slope),
         p_slope=None if math.isnan(p) else p,
-        p_holm=None,
+        p_adjusted=None,
         sentence="",
     )
 
@@ -87,7 +87,7 @@ def _corrected(rows: list[TrendRow], power: Mapping[str, bool]) -> list[TrendRow
 
     tested = [row for row in rows if row.p_slope is not None]
     for row, p in zip(tested, holm([row.p_slope or 0.0 for row in tested]) if tested else [], strict=True):
-        row.p_holm = float(p)
+        row.p_adjusted = float(p)
     for row in rows:
         row.sentence = _sentence(row, power.get(row.judge, False))
     return rows
@@ -96,14 +96,19 @@ def _corrected(rows: list[TrendRow], power: Mapping[str, bool]) -> list[TrendRow
 def _sentence(row: TrendRow, power: bool) -> str:
     """The trend in words, which never claims more than the test does."""
     who = f"{row.name} against {row.baseline} ({row.suite}, {row.judge})"
-    if row.p_holm is None or row.slope.value is None or row.slope.lower is None or row.slope.upper is None:
+    if (
+        row.p_adjusted is None
+        or row.slope.value is None
+        or row.slope.lower is None
+        or row.slope.upper is None
+    ):
         return f"{who}: no trend shown: too few prompts to test ({row.n})."
     ends = [f"{100 * end:+.1f}" for end in (row.slope.value, row.slope.lower, row.slope.upper)]
-    p = "p < 0.001" if row.p_holm < 0.001 else f"p = {row.p_holm:.3f}"
+    p = "p < 0.001" if row.p_adjusted < 0.001 else f"p = {row.p_adjusted:.3f}"
     slope = f"{ends[0]} points a doubling of size (95 % {ends[1]} to {ends[2]}; {p} after Holm, n = {row.n})"
     slope = slope.replace("-", "\N{MINUS SIGN}")
     if not power:
         return f"{who}: nothing can be said, for the judge has no discriminating power: {slope}."
-    if row.p_holm >= _ALPHA:
+    if row.p_adjusted >= _ALPHA:
         return f"{who}: no trend shown: {slope}."
     return f"{who}: {'grows' if row.slope.value > 0 else 'falls'} with the aligner's size: {slope}."

@@ -222,7 +222,7 @@ def test_a_trend_is_tested_over_the_prompts(repeat):
     assert row.n == 60
     assert row.slope.value == pytest.approx(0.5 * 18 / 60 / 2)
     assert row.slope.lower > 0
-    assert row.p_holm == row.p_slope < 0.001
+    assert row.p_adjusted == row.p_slope < 0.001
     assert "grows with the aligner's size" in row.sentence
 
 
