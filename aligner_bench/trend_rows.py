@@ -103,7 +103,7 @@ def _sentence(row: TrendRow, power: bool) -> str:
         or row.slope.upper is None
     ):
         return f"{who}: no trend shown: too few prompts to test ({row.n})."
-    ends = [f"{100 * end:+.1f}" for end in (row.slope.value, row.slope.lower, row.slope.upper)]
+    ends = [f"{100 * end:+.1f}" for end in (value, lower, upper)]
     p = "p < 0.001" if row.p_adjusted < 0.001 else f"p = {row.p_adjusted:.3f}"
     slope = f"{ends[0]} points a doubling of size (95 % {ends[1]} to {ends[2]}; {p} after Holm, n = {row.n})"
     slope = slope.replace("-", "\N{MINUS SIGN}")
@@ -111,4 +111,4 @@ def _sentence(row: TrendRow, power: bool) -> str:
         return f"{who}: nothing can be said, for the judge has no discriminating power: {slope}."
     if row.p_adjusted >= _ALPHA:
         return f"{who}: no trend shown: {slope}."
-    return f"{who}: {'grows' if row.slope.value > 0 else 'falls'} with the aligner's size: {slope}."
+    return f"{who}: {'grows' if value > 0 else 'falls'} with the aligner's size: {slope}."
