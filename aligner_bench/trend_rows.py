@@ -96,12 +96,8 @@ def _corrected(rows: list[TrendRow], power: Mapping[str, bool]) -> list[TrendRow
 def _sentence(row: TrendRow, power: bool) -> str:
     """The trend in words, which never claims more than the test does."""
     who = f"{row.name} against {row.baseline} ({row.suite}, {row.judge})"
-    if (
-        row.p_adjusted is None
-        or row.slope.value is None
-        or row.slope.lower is None
-        or row.slope.upper is None
-    ):
+    value, lower, upper = row.slope.value, row.slope.lower, row.slope.upper
+    if row.p_adjusted is None or value is None or lower is None or upper is None:
         return f"{who}: no trend shown: too few prompts to test ({row.n})."
     ends = [f"{100 * end:+.1f}" for end in (value, lower, upper)]
     p = "p < 0.001" if row.p_adjusted < 0.001 else f"p = {row.p_adjusted:.3f}"
