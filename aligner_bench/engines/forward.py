@@ -16,6 +16,7 @@ from aligner_bench.engines.rowcache import ATTENTION, Prefix, RowCache
 
 _LEAST_PREFIX = 8  # tokens; below this the second attention costs more than it saves
 _KEPT_PREFIXES = 4
+_KEPT_TOKENS = 8192  # of all kept prefixes together: they take memory like any other tokens
 _PREFILL_TOKENS = 4096  # tokens of one pass over prompts: bounds its memory, and keeps padding small
 
 
@@ -37,11 +38,7 @@ class Forward(Protocol):
 def common_prefix(prompts: Sequence[Sequence[int]]) -> int:
     """Number of leading tokens that all prompts share, at least one token of each left over."""
     low, high = min(map(tuple, prompts)), max(map(tuple, prompts))
-    most = min(len(prompt) for prompt in prompts) - 1
-    for i, (a, b) in enumerate(zip(low[:most], high[:most], strict=False)):
-        if a != b:
-            return i
-    return most
+    return min(_overlap(low, high), min(len(prompt) for prompt in prompts) - 1)
 
 
 class PrefixStore:
@@ -55,15 +52,15 @@ class PrefixStore:
         """The prefix to use for these prompts, if any, and the tokens that had to be computed for it."""
         shared = common_prefix(prompts)
         leading = tuple(prompts[0][:shared])
-        fitting = [p for p in self._kept if len(p.ids) <= shared and p.ids == leading[: len(p.ids)]]
-        best = max(fitting, key=lambda p: len(p.ids), default=None)
-        gain = (shared - (len(best.ids) if best else 0)) * (len(prompts) - 1)
-        if best and gain < shared:
-            return best, 0
-        if len(prompts) == 1 or shared < _LEAST_PREFIX:
-            return best, 0
+        best = max(self._kept, key=lambda kept: _overlap(kept.ids, leading), default=None)
+        reach = _overlap(best.ids, leading) if best else 0
+        # A longer one of its own must save more than it costs.
+        if shared < _LEAST_PREFIX or (shared - reach) * (len(prompts) - 1) <= (shared if reach else 0):
+            return (best.head(reach), 0) if best and reach >= _LEAST_PREFIX else (None, 0)
         made = self._compute(leading)
-        self._kept = [made, *self._kept][:_KEPT_PREFIXES]
+        self._kept = [made, *self._kept[: _KEPT_PREFIXES - 1]]
+        while len(self._kept) > 1 and sum(len(kept.ids) for kept in self._kept) > _KEPT_TOKENS:
+            self._kept.pop()
         return made, shared
 
     def clear(self) -> None:
@@ -82,7 +79,12 @@ class PrefixStore:
             use_cache=True,
             logits_to_keep=1,
         )
-        return Prefix(ids, cache)
+        return Prefix(ids, list(zip(cache.keys, cache.values, strict=True)))
+
+
+def _overlap(a: Sequence[int], b: Sequence[int]) -> int:
+    pairs = enumerate(zip(a, b, strict=False))
+    return next((i for i, (x, y) in pairs if x != y), min(len(a), len(b)))
 
 
 def _causal_mask(pads: Sequence[int], width: int, dtype: torch.dtype, device: Any) -> torch.Tensor:

@@ -8,7 +8,7 @@ joined to each row's attention to its own tokens by their log-sum-exps, which is
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from transformers.cache_utils import Cache
@@ -65,12 +65,16 @@ class RowCache(Cache):  # type: ignore[misc]
         self._rows = slice(0, len(rows))
 
 
-class Prefix:
-    """Keys and values of shared leading tokens: ``layers[i]`` has two tensors (1, heads, tokens, dim)."""
+class Prefix(NamedTuple):
+    """Keys and values of shared leading tokens: each layer has two tensors (1, heads, tokens, dim)."""
 
-    def __init__(self, ids: tuple[int, ...], cache: RowCache) -> None:
-        self.ids = ids
-        self.layers = list(zip(cache.keys, cache.values, strict=True))
+    ids: tuple[int, ...]
+    layers: list[tuple[torch.Tensor, torch.Tensor]]
+
+    def head(self, tokens: int) -> Prefix:
+        """Its first tokens alone: what they hold does not depend on what follows. Nothing is copied."""
+        layers = [(keys[:, :, :tokens], values[:, :, :tokens]) for keys, values in self.layers]
+        return Prefix(self.ids[:tokens], layers)
 
 
 def shared_prefix_attention(

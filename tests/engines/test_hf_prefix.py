@@ -89,6 +89,19 @@ def test_each_shared_beginning_is_computed_once(tiny):
     assert shared < asked / 10
 
 
+def test_what_an_earlier_batch_began_with_serves_a_later_one(tiny):
+    """The second template begins like the first: only what is new of it is computed, and the texts stay."""
+    made, fresh = engine(tiny), engine(tiny)
+    first = [plain(RULES + OTHER, f"number {i}", 2) for i in range(4)]
+    second = [plain(RULES + "Now", f"number {i}", 2) for i in range(2)]
+    made.complete(first)
+    before = made.facts()["prompt_tokens_computed"]
+    rows = made.complete(second)
+    assert gist(rows) == gist(fresh.complete(second))
+    assert made.facts()["prompt_tokens_computed"] - before < 20
+    assert fresh.facts()["prompt_tokens_computed"] > 100
+
+
 def test_templates_get_batches_of_their_own_where_that_saves_much(tiny):
     made = engine(tiny)
     long = RULES * 2
