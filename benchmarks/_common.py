@@ -8,7 +8,7 @@ import json
 import os
 import platform
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,16 @@ DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 """Public data beside the repository; --data-dir names another place."""
 
 
-def arguments(description: str) -> argparse.Namespace:
-    """--quick, --save and --data-dir."""
+def arguments(
+    description: str, extra: Callable[[argparse.ArgumentParser], None] | None = None
+) -> argparse.Namespace:
+    """--quick, --save and --data-dir, and what ``extra`` adds to the parser."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--quick", action="store_true", help="fewer repetitions: minutes become seconds")
     parser.add_argument("--save", action="store_true", help="keep the result in benchmarks/results/")
     parser.add_argument("--data-dir", type=Path, default=DATA, help="folder with the public data sets")
+    if extra is not None:
+        extra(parser)
     return parser.parse_args()
 
 

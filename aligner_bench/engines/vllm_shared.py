@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -146,7 +147,9 @@ def adapter_rank(folder: Path) -> int:
 
 def _load(settings: Settings, adapters: Sequence[Path]) -> Loaded:
     try:
-        return Loaded(settings, adapters)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of its own parts' ages, at every start
+            return Loaded(settings, adapters)
     except ImportError as error:
         raise UsageError(f"engine vllm: vLLM is installed but cannot be imported: {error}") from error
     except (OSError, ValueError, RuntimeError) as error:
@@ -167,6 +170,7 @@ def _options(settings: Settings, adapters: Sequence[Path], cpu: bool, sleeps: bo
     return options | {
         "model": str(converted_smollm2()) if settings.source == SMOLLM2 else settings.source,
         "enable_sleep_mode": sleeps,
+        "use_tqdm_on_load": False,
     }
 
 

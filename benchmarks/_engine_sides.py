@@ -1,0 +1,162 @@
+"""The programs of the engine measurements, each in a process of its own that loads once and is timed often.
+
+    python benchmarks/_engine_sides.py SIDE '{"...": ...}'
+
+reads jobs as JSON lines and answers each with one: seconds, new tokens, rows. SIDE is ``ours`` (a model of
+aligner-bench through its ledger), ``lm_eval_hf``, ``alpaca_eval`` or ``lm_eval_api`` (against a server).
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+Job = dict[str, Any]
+
+
+class Ours:
+    """A workbench with one model; every job gets a ledger of its own, so that nothing is remembered."""
+
+    def __init__(self, options: Job) -> None:
+        from aligner_bench.engines.base import ModelSpec
+        from aligner_bench.ledger import Ledger
+        from aligner_bench.runner.workbench import Workbench
+        from aligner_bench.types import Decoding, Request
+
+        self._decoding, self._request = Decoding, Request
+        self._folder = tempfile.TemporaryDirectory()
+        self._number = itertools.count()
+        spec = ModelSpec(**options["model"])
+        self._ledger = lambda: Ledger(Path(self._folder.name) / f"{next(self._number)}.sqlite")
+        self._bench = lambda ledger: Workbench({"model": spec}, {}, ledger)
+        with self._ledger() as ledger:
+            self._loaded = self._bench(ledger)
+            self._loaded.complete("model", [Request("Hello", decoding=Decoding(max_new_tokens=2))])
+
+    def __call__(self, job: Job) -> Job:
+        """Complete the job's questions."""
+        how = self._decoding(max_new_tokens=job["max_new_tokens"])
+        requests = [self._request(text, decoding=how) for text in job["questions"]]
+        with self._ledger() as ledger:
+            # The loaded model stays; what is asked and answered goes through an empty ledger.
+            self._loaded._ledger = ledger
+            begin = time.perf_counter()
+            done = self._loaded.complete("model", requests)
+            seconds = time.perf_counter() - begin
+        failed = [c.error for c in done if c.status == "error"]
+        assert not failed, failed[0]
+        return {"seconds": seconds, "tokens": sum(c.completion_tokens for c in done), "rows": len(done)}
+
+
+class LmEvalHF:
+    """lm-eval's ``hf`` backend, bf16, at the batch size of the job."""
+
+    def __init__(self, options: Job) -> None:
+        from lm_eval.models.huggingface import HFLM
+
+        self._lm = HFLM(pretrained=options["folder"], dtype="bfloat16", device="cpu", batch_size=32)
+        self._lm.generate_until(_instances(["Hello"], 2), disable_tqdm=True)
+
+    def __call__(self, job: Job) -> Job:
+        """``generate_until`` on rendered prompts."""
+        self._lm.batch_size_per_gpu = job["batch_size"]
+        begin = time.perf_counter()
+        texts = self._lm.generate_until(_instances(job["rendered"], job["max_new_tokens"]), disable_tqdm=True)
+        return _told(time.perf_counter() - begin, texts, self._lm.tokenizer)
+
+
+class LmEvalAPI:
+    """lm-eval's ``local-completions`` against a server, with as many calls in flight as the job says."""
+
+    def __init__(self, options: Job) -> None:
+        from lm_eval.models.openai_completions import LocalCompletionsAPI
+        from transformers import AutoTokenizer
+
+        self._tokenizer = AutoTokenizer.from_pretrained(options["folder"])
+        self._make = lambda calls: LocalCompletionsAPI(
+            model="model",
+            base_url=f"{options['url']}/completions",
+            tokenizer=options["folder"],
+            tokenized_requests=False,
+            num_concurrent=calls,
+            max_length=8192,
+        )
+
+    def __call__(self, job: Job) -> Job:
+        """``generate_until`` on rendered prompts."""
+        lm = self._make(job["batch_size"])
+        begin = time.perf_counter()
+        texts = lm.generate_until(_instances(job["rendered"], job["max_new_tokens"]), disable_tqdm=True)
+        return _told(time.perf_counter() - begin, texts, self._tokenizer)
+
+
+class AlpacaEval:
+    """AlpacaEval's ``huggingface_local_completions``; what its loading takes is not counted."""
+
+    def __init__(self, options: Job) -> None:
+        import alpaca_eval.decoders.huggingface_local as module
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        self._module, self._folder = module, options["folder"]
+        self._tokenizer = AutoTokenizer.from_pretrained(self._folder)
+        model = AutoModelForCausalLM.from_pretrained(self._folder, dtype="bfloat16")
+
+        # It loads anew at each call, and asks for 8-bit weights in a way that transformers 5 refuses.
+        class Loaded:
+            @staticmethod
+            def from_pretrained(*_: Any, **__: Any) -> Any:
+                return model
+
+        class Tokens:
+            @staticmethod
+            def from_pretrained(*_: Any, **__: Any) -> Any:
+                return AutoTokenizer.from_pretrained(options["folder"], padding_side="left")
+
+        module.AutoModelForCausalLM, module.AutoTokenizer = Loaded, Tokens
+
+    def __call__(self, job: Job) -> Job:
+        """Completions of rendered prompts."""
+        begin = time.perf_counter()
+        done = self._module.huggingface_local_completions(
+            job["rendered"],
+            model_name=self._folder,
+            batch_size=job["batch_size"],
+            max_new_tokens=job["max_new_tokens"],
+            model_kwargs={"device_map": "cpu"},
+        )
+        return _told(time.perf_counter() - begin, done["completions"], self._tokenizer)
+
+
+def _instances(texts: list[str], most: int) -> list[Any]:
+    from lm_eval.api.instance import Instance
+
+    how = {"until": [], "max_gen_toks": most, "do_sample": False}
+    return [Instance("generate_until", {}, (text, dict(how)), i) for i, text in enumerate(texts)]
+
+
+def _told(seconds: float, texts: list[str], tokenizer: Any) -> Job:
+    counts = [len(tokenizer.encode(text, add_special_tokens=False)) for text in texts]
+    return {"seconds": seconds, "tokens": sum(counts), "rows": len(texts)}
+
+
+SIDES = {"ours": Ours, "lm_eval_hf": LmEvalHF, "lm_eval_api": LmEvalAPI, "alpaca_eval": AlpacaEval}
+
+
+def main() -> None:
+    """Answer jobs until the input ends. Only answers go to standard output."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    side = SIDES[sys.argv[1]](json.loads(sys.argv[2]))
+    print(json.dumps({"ready": True}), file=answers, flush=True)
+    for line in sys.stdin:
+        print(json.dumps(side(json.loads(line))), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()
