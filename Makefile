@@ -46,7 +46,7 @@ $(VENV)/.dev: $(VENV)/.runtime
 	touch $@
 
 $(VENV)/.full: $(VENV)/.dev
-	$(PIP) install -e '.[hf,dev,alpaca-eval,openai,keyring,serve,hub,figures,llm-blender,openvino]'
+	$(PIP) install -e '.[hf,dev,alpaca-eval,openai,keyring,serve,hub,lm-eval,figures,llm-blender,openvino]'
 	touch $@
 
 # The rivals that measurements are held against.

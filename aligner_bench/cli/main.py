@@ -17,6 +17,7 @@ from aligner_bench.cli.compare import compare
 from aligner_bench.cli.doctor import doctor
 from aligner_bench.cli.gate import gate
 from aligner_bench.cli.show_calls import show_calls
+from aligner_bench.cli.tax import tax
 from aligner_bench.cli.verify import verify
 from aligner_bench.errors import UsageError
 from aligner_bench.textsafe import terminal_safe
@@ -41,6 +42,7 @@ app.add_typer(interchange.exporting, name="export")
 app.command()(compare)
 app.command()(doctor)
 app.command()(gate)
+app.command()(tax)
 app.command()(verify)
 
 ExperimentArg = Annotated[

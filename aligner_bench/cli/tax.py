@@ -1,0 +1,74 @@
+"""``aligner-bench tax``: does correction cost capability?"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Format(StrEnum):
+    """text for people, json for programs."""
+
+    text = "text"
+    json = "json"
+
+
+def tax(
+    experiment: Annotated[
+        str, typer.Argument(metavar="EXPERIMENT", help="An experiment file, or a packaged name.")
+    ],
+    task: Annotated[
+        list[str],
+        typer.Option(
+            "--task", "-t", help="A task of lm-eval that generates, a task file, or suite:NAME. Repeatable."
+        ),
+    ],
+    system: Annotated[
+        list[str] | None, typer.Option("--system", help="A corrected system (else all). Repeatable.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most this many questions a task.")] = None,
+    margin: Annotated[
+        float | None,
+        typer.Option(metavar="PP", help="Gate: the largest accepted loss in points."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the JSON report here.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Folder of local data sets.")] = None,
+    ledger: Annotated[Path | None, typer.Option(help="The ledger file (else in the cache folder).")] = None,
+    format: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.text,
+) -> None:
+    """Capability tasks through lm-eval, with and without the aligner, question by question.
+
+    With --margin it is a gate. Exit code 0: pass; 1: fail; 3: inconclusive, with the questions that would
+    decide; 2: usage error.
+    """
+    from aligner_bench.cache import cache_dir
+    from aligner_bench.errors import UsageError
+    from aligner_bench.experiment import Experiment
+    from aligner_bench.gate.decide import EXIT
+    from aligner_bench.ledger import Ledger
+    from aligner_bench.runner.workbench import Workbench
+    from aligner_bench.tables import write_text
+    from aligner_bench.tax.run import tax as compute
+
+    if margin is not None and not 0 < margin <= 100:
+        raise UsageError(f"--margin {margin:g}: expected points above 0 and at most 100")
+    if out is not None and not out.parent.is_dir():
+        raise UsageError(f"{out.parent}: no such folder; expected a place for the report")
+    wanted = Experiment.load(experiment)
+    with Ledger(ledger or cache_dir() / "ledger.sqlite") as book:
+        bench = Workbench(wanted.anchored_models(), wanted.inspectors, book)
+        with closing(bench):
+            report = compute(wanted, bench, task, system or (), limit=limit, margin=margin, data_dir=data_dir)
+    data = report.model_dump_json(indent=1, by_alias=True)
+    if out is not None:
+        write_text(out, data + "\n")
+    if format is Format.json:
+        typer.echo(data)
+    else:
+        for row in report.rows:
+            typer.echo(row.sentence)
+    raise typer.Exit(EXIT[report.outcome] if report.outcome else 0)

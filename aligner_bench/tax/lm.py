@@ -1,0 +1,67 @@
+"""A system of ours as lm-eval sees a model: it generates, and lm-eval counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from aligner_bench.errors import MissingExtraError, UsageError
+from aligner_bench.types import Decoding
+
+_NEW_TOKENS = 256
+
+
+class Question(NamedTuple):
+    """What a task asks: ``item`` names it among the recorded outputs of a replayed model."""
+
+    item: str
+    text: str
+    decoding: Decoding
+
+
+Answerer = Callable[[Sequence[Question]], list[str]]
+
+
+def make_lm(answer: Answerer) -> Any:
+    """An ``lm_eval`` model that asks ``answer``. Tasks that score given continuations cannot be asked."""
+    from lm_eval.api.model import LM
+
+    class System(LM):  # type: ignore[misc]
+        def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
+            return answer([_question(request) for request in requests])
+
+        def loglikelihood(self, requests: list[Any], disable_tqdm: bool = False) -> Any:
+            raise _cannot_score()
+
+        def loglikelihood_rolling(self, requests: list[Any], disable_tqdm: bool = False) -> Any:
+            raise _cannot_score()
+
+    return System()
+
+
+def _cannot_score() -> UsageError:
+    return UsageError(
+        "tax: this task scores given continuations by their probability; an aligner rewrites answers, so "
+        "only tasks that generate (output_type: generate_until) can be asked"
+    )
+
+
+def _question(request: Any) -> Question:
+    context, options = request.args
+    until = options.get("until") or []
+    decoding = Decoding(
+        max_new_tokens=int(options.get("max_gen_toks") or _NEW_TOKENS),
+        stop=tuple([until] if isinstance(until, str) else until),
+    )
+    item = request.doc.get("prompt_id") or f"{request.task_name}/{request.doc_id}"
+    return Question(str(item), context, decoding)
+
+
+def check_installed() -> str:
+    """lm-eval's version; MissingExtraError without it."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("lm-eval")
+    except PackageNotFoundError:
+        raise MissingExtraError("lm-eval", "lm-eval", "tax") from None

@@ -1,0 +1,181 @@
+"""Tasks through a system and through its upstream alone: the paired difference is the tax."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from aligner_bench.correctors.correct import correct
+from aligner_bench.correctors.item import Item
+from aligner_bench.errors import UsageError, nearest
+from aligner_bench.experiment import Experiment, UpstreamSystem
+from aligner_bench.number import Number
+from aligner_bench.tax.lm import Question, check_installed, make_lm
+from aligner_bench.tax.shape import TaxReport, TaxRow, TaxSample
+from aligner_bench.tax.tasks import load_tasks
+from aligner_bench.types import Answer, Completion, Request, Services
+
+Scores = dict[tuple[str, str], dict[str, tuple[float, bool]]]
+"""(task, metric) -> question -> score, and whether more is better."""
+
+
+def tax(
+    experiment: Experiment,
+    services: Services,
+    tasks: Sequence[str],
+    systems: Sequence[str] = (),
+    *,
+    limit: int | None = None,
+    margin: float | None = None,
+    data_dir: Path | None = None,
+) -> TaxReport:
+    """The tax of corrected systems (all of them by default); ``margin`` in points.
+
+    UsageError for unknown systems and tasks, and for systems without a corrector.
+    """
+    version = check_installed()
+    chosen = _chosen(experiment, systems)
+    found, manager = load_tasks(list(tasks), data_dir, experiment.decoding.max_new_tokens)
+    alone: dict[str, Scores] = {}
+    rows: list[TaxRow] = []
+    samples: list[TaxSample] = []
+    for name, system in chosen.items():
+        if system.upstream not in alone:
+            plain = _answerer(UpstreamSystem(upstream=system.upstream), experiment, services)
+            alone[system.upstream] = _scores(plain, found, manager, limit)
+        after = _scores(_answerer(system, experiment, services), found, manager, limit)
+        for key, without in alone[system.upstream].items():
+            pairs = {doc: (without[doc], after[key][doc]) for doc in without if doc in after[key]}
+            rows.append(_row(name, key, pairs, margin))
+            samples += [
+                TaxSample(task=key[0], metric=key[1], system=name, doc_id=doc, without=a[0], **{"with": b[0]})
+                for doc, (a, b) in pairs.items()
+            ]
+    return TaxReport(
+        experiment=experiment.name,
+        experiment_hash=experiment.hash(),
+        lm_eval=version,
+        margin=None if margin is None else margin / 100,
+        rows=rows,
+        samples=samples,
+        outcome=_overall(rows),
+    )
+
+
+def _chosen(experiment: Experiment, names: Sequence[str]) -> dict[str, UpstreamSystem]:
+    corrected = {
+        name: system
+        for name, system in experiment.systems.items()
+        if isinstance(system, UpstreamSystem) and system.corrector is not None
+    }
+    for name in names:
+        if name not in corrected:
+            raise UsageError(f"tax: no corrected system {name!r}; {nearest(name, corrected)}")
+    if not corrected:
+        raise UsageError("tax: the experiment has no system with a corrector")
+    return {name: corrected[name] for name in (names or corrected)}
+
+
+def _answerer(
+    system: UpstreamSystem, experiment: Experiment, services: Services
+) -> Callable[[Sequence[Question]], list[str]]:
+    """Questions through the upstream, and through the corrector where there is one; failures are empty."""
+
+    def answer(questions: Sequence[Question]) -> list[str]:
+        requests = [
+            Request(q.text, decoding=q.decoding, seed=experiment.seed, item=q.item) for q in questions
+        ]
+        answers = [_answer(done) for done in services.complete(system.upstream, requests)]
+        if system.corrector is not None:
+            items = [
+                Item(q.item, q.text, first, q.decoding) for q, first in zip(questions, answers, strict=True)
+            ]
+            answers = correct(system.corrector, items, services)
+        return ["" if done.status == "error" else done.text for done in answers]
+
+    return answer
+
+
+def _answer(done: Completion) -> Answer:
+    return Answer(done.text, done.status, done.finish_reason, 1, error=done.error, cost=done.cost)
+
+
+def _scores(answer: Any, tasks: Sequence[Any], manager: Any, limit: int | None) -> Scores:
+    """What lm-eval makes of the answers, question by question."""
+    import logging
+
+    from lm_eval import simple_evaluate
+
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)  # it reports every setting it was not given
+    found = simple_evaluate(
+        model=make_lm(answer),
+        tasks=list(tasks),
+        limit=limit,
+        task_manager=manager,
+        log_samples=True,
+        bootstrap_iters=0,
+    )
+    better: Mapping[str, Mapping[str, bool]] = found["higher_is_better"]
+    scores: Scores = {}
+    for task, logged in found["samples"].items():
+        for sample in logged:
+            for metric in sample["metrics"]:
+                if isinstance(sample[metric], int | float):
+                    up = bool(better.get(task, {}).get(metric, True))
+                    place = scores.setdefault((task, metric), {})
+                    place[str(sample["doc"].get("prompt_id") or sample["doc_id"])] = float(sample[metric]), up
+    return scores
+
+
+def _row(
+    system: str,
+    key: tuple[str, str],
+    pairs: Mapping[str, tuple[tuple[float, bool], tuple[float, bool]]],
+    margin: float | None,
+) -> TaxRow:
+    from aligner_bench.stats.hypothesis_tests import mcnemar_exact, paired_difference
+    from aligner_bench.stats.power import noninferiority
+
+    sign = 1 if all(before[1] for before, _ in pairs.values()) else -1
+    old, new = ([sign * pair[side][0] for pair in pairs.values()] for side in (0, 1))
+    gain = paired_difference(new, old, None, level=0.90)
+    decision = noninferiority(gain, margin / 100) if margin is not None else None
+    lost, gained = (sum(s * (b - a) < 0 for a, b in zip(old, new, strict=True)) for s in (1, -1))
+    row = TaxRow(
+        task=key[0],
+        metric=key[1],
+        system=system,
+        n=len(pairs),
+        without=sign * sum(old) / len(old),
+        difference=Number.of(gain),
+        n_lost=lost,
+        n_gained=gained,
+        p_value=mcnemar_exact(lost, gained),
+        outcome=decision.outcome if decision else None,
+        n_to_decide=decision.n_to_decide if decision else None,
+        sentence="",
+        **{"with": sign * sum(new) / len(new)},
+    )
+    row.sentence = _sentence(row)
+    return row
+
+
+def _sentence(row: TaxRow) -> str:
+    numbers = row.difference
+    ends = [None if x is None else 100 * x for x in (numbers.value, numbers.lower, numbers.upper)]
+    shown = ["?" if x is None else f"{x:+.1f}" for x in ends]
+    said = f"{row.system} on {row.task} ({row.metric}): {100 * row.without:.1f} without, "
+    said += f"{100 * row.with_:.1f} with the corrector; {shown[0]} points (90 % {shown[1]} to {shown[2]}), "
+    said += f"n = {row.n}, {row.n_lost} lost, {row.n_gained} gained"
+    if row.outcome is None:
+        return said + "."
+    more = f"; about {row.n_to_decide:,} questions would decide" if row.n_to_decide else ""
+    return f"{row.outcome.upper()} {said}{more if row.outcome == 'inconclusive' else ''}."
+
+
+def _overall(rows: Sequence[TaxRow]) -> Any:
+    found = {row.outcome for row in rows}
+    if None in found or not found:
+        return None
+    return "fail" if "fail" in found else "inconclusive" if "inconclusive" in found else "pass"

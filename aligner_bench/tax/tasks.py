@@ -1,0 +1,79 @@
+"""Tasks by name: one of lm-eval's, a task file of one's own, or a suite of ours with reference answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from aligner_bench.errors import UsageError, nearest
+from aligner_bench.judges.match import matches
+from aligner_bench.suites import load_suite
+
+SUITE = "suite:"
+METRIC = "correct"
+
+
+def load_tasks(names: list[str], data_dir: Path | None, max_new_tokens: int) -> tuple[list[Any], Any]:
+    """What ``lm_eval.simple_evaluate`` takes as tasks, and its task manager. UsageError for unknown ones."""
+    from lm_eval.tasks import TaskManager
+
+    files = [Path(name) for name in names if name.endswith((".yaml", ".yml"))]
+    for file in files:
+        if not file.is_file():
+            raise UsageError(f"tax: no such task file: {file}")
+    folders = sorted({str(file.resolve().parent) for file in files})
+    manager = TaskManager(include_path=folders or None)
+    return [_task(name, manager, data_dir, max_new_tokens) for name in names], manager
+
+
+def _task(name: str, manager: Any, data_dir: Path | None, max_new_tokens: int) -> Any:
+    if name.startswith(SUITE):
+        return _suite_task(name.removeprefix(SUITE), data_dir, max_new_tokens)
+    if name.endswith((".yaml", ".yml")):
+        return _task_name(Path(name))
+    if name not in manager.all_tasks:
+        raise UsageError(
+            f"tax: unknown task {name!r}; {nearest(name, manager.all_tasks)[:200]}; also {SUITE}NAME, or a "
+            "task file"
+        )
+    return name
+
+
+def _task_name(file: Path) -> str:
+    from aligner_bench.suites.yamlfile import read_yaml
+
+    data = read_yaml(file, "a task of lm-eval").data
+    if not isinstance(data, dict) or not isinstance(data.get("task"), str):
+        raise UsageError(f"{file}: has no 'task:' name; expected a task of lm-eval")
+    return str(data["task"])
+
+
+def _suite_task(name: str, data_dir: Path | None, max_new_tokens: int) -> Any:
+    """A suite's prompts, right where a reference answer is matched (``judges/match.py``)."""
+    from datasets import Dataset
+    from lm_eval.api.task import ConfigurableTask
+
+    suite = load_suite(name, data_dir=data_dir)
+    rows = [
+        {"prompt_id": p.prompt_id, "question": p.text, "references": list(p.references)}
+        for p in suite.prompts
+        if p.references
+    ]
+    if not rows:
+        raise UsageError(f"tax: suite {name!r} has no reference answers, so nothing can be right in it")
+    config = {
+        "task": f"{SUITE}{suite.name}",
+        "custom_dataset": lambda **_: {"test": Dataset.from_list(rows)},
+        "test_split": "test",
+        "output_type": "generate_until",
+        "doc_to_text": "{{question}}",
+        "doc_to_target": "{{references[0]}}",
+        "process_results": _scored,
+        "metric_list": [{"metric": METRIC, "aggregation": "mean", "higher_is_better": True}],
+        "generation_kwargs": {"until": [], "max_gen_toks": max_new_tokens, "do_sample": False},
+    }
+    return ConfigurableTask(config=config)
+
+
+def _scored(doc: dict[str, Any], results: list[str]) -> dict[str, float]:
+    return {METRIC: float(matches(results[0], doc["references"]))}
