@@ -205,9 +205,17 @@ class Experiment(_Spec):
             for name, spec in self.inspectors.items()
         }
         swapped = {"models": models, "inspectors": inspectors, **self._stand_ins(live_model(models))}
+        swapped |= {"prices": {}, "raters": self._stand_in_raters()}
         small = self.model_copy(update=swapped)._declared_stand_ins().limited(_SMOKE_ITEMS)
         small._scale = "smoke"
         return small
+
+    def _stand_in_raters(self) -> dict[str, RaterSpec]:
+        """Raters renamed whose model is swapped: no stand-in under a real name."""
+        return {
+            f"stand-in-for-{name}" if self._live(spec.model) else name: spec
+            for name, spec in self.raters.items()
+        }
 
     def _stand_ins(self, model: str) -> dict[str, Any]:
         """Judges' models swapped, their judges renamed: no stand-in under a real name."""

@@ -108,6 +108,7 @@ def test_max_cost_stops_before_it_is_passed_and_a_higher_one_goes_on(counted, tm
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert manifest["spent"]["usd"] == pytest.approx((2 * PROMPTS - spent) * COST)
     assert manifest["spent"]["max_cost"] == 100
+    assert f"spent: ${manifest['spent']['usd']:.4f}" in again.stdout
 
 
 def test_max_cost_of_the_file_is_no_part_of_the_experiments_hash(counted, tmp_path):

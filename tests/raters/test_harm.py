@@ -250,3 +250,12 @@ def test_the_report_shows_harm_by_rater_and_category(hand):
     assert "harmful answers by category, rater guard-harm" in html
     assert "partial refusal" in html
     assert "2 : 1" in html  # ended : begun
+
+
+def test_smoke_names_no_stand_in_after_the_real_rater_and_asks_no_price(tmp_path):
+    extra = "prices: {guard: {input: 1, output: 2}}\n"
+    path = write(tmp_path, "http://127.0.0.1:9/v1", [FINE], [FINE], extra=extra)
+    path.write_text(path.read_text().replace("retries: 0", "smoke: smollm2-135m-instruct"))
+    small = Experiment.load(path).smoke()
+    assert list(small.raters) == ["stand-in-for-guard-harm"]
+    assert small.known_prices()["guard"].price.output == 0
