@@ -99,7 +99,7 @@ def _sentence(row: TrendRow, power: bool) -> str:
     value, lower, upper = row.slope.value, row.slope.lower, row.slope.upper
     if row.p_adjusted is None or value is None or lower is None or upper is None:
         return f"{who}: no trend shown: too few prompts to test ({row.n})."
-    ends = [f"{100 * end:+.1f}" for end in (value, lower, upper)]
+    ends = [f"{round(100 * end, 1) + 0.0:+.1f}" for end in (value, lower, upper)]  # no minus before 0
     p = "p < 0.001" if row.p_adjusted < 0.001 else f"p = {row.p_adjusted:.3f}"
     slope = f"{ends[0]} points a doubling of size (95 % {ends[1]} to {ends[2]}; {p} after Holm, n = {row.n})"
     slope = slope.replace("-", "\N{MINUS SIGN}")
