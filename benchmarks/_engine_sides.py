@@ -8,12 +8,14 @@ aligner-bench through its ledger), ``lm_eval_hf``, ``alpaca_eval`` or ``lm_eval_
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import json
 import os
 import sys
 import tempfile
 import time
+import types
 from pathlib import Path
 from typing import Any
 
@@ -100,12 +102,20 @@ class AlpacaEval:
     """AlpacaEval's ``huggingface_local_completions``; what its loading takes is not counted."""
 
     def __init__(self, options: Job) -> None:
+        import transformers  # before the stand-in for peft, which it would look at
+
+        if importlib.util.find_spec("peft") is None:  # it imports the name, and uses it for adapters only
+            sys.modules["peft"] = types.ModuleType("peft")
+            sys.modules["peft"].PeftModel = None  # type: ignore[attr-defined]
         import alpaca_eval.decoders.huggingface_local as module
-        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        if getattr(sys.modules.get("peft"), "__spec__", True) is None:
+            del sys.modules["peft"]
 
         self._module, self._folder = module, options["folder"]
-        self._tokenizer = AutoTokenizer.from_pretrained(self._folder)
-        model = AutoModelForCausalLM.from_pretrained(self._folder, dtype="bfloat16")
+        make_tokenizer = transformers.AutoTokenizer.from_pretrained
+        self._tokenizer = make_tokenizer(self._folder)
+        model = transformers.AutoModelForCausalLM.from_pretrained(self._folder, dtype="bfloat16")
 
         # It loads anew at each call, and asks for 8-bit weights in a way that transformers 5 refuses.
         class Loaded:
@@ -116,7 +126,7 @@ class AlpacaEval:
         class Tokens:
             @staticmethod
             def from_pretrained(*_: Any, **__: Any) -> Any:
-                return AutoTokenizer.from_pretrained(options["folder"], padding_side="left")
+                return make_tokenizer(options["folder"], padding_side="left")
 
         module.AutoModelForCausalLM, module.AutoTokenizer = Loaded, Tokens
 

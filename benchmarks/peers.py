@@ -7,6 +7,9 @@ finds an old prompt in a cache. Rivals: lm-eval's hf backend at the batch size a
 AlpacaEval's huggingface_local_completions at the same, and lm-eval's local-completions against a vLLM server
 (its vllm backend does not start with vLLM's CPU build). Ours are given no batch size.
 
+All sides, rivals too, run with OMP_WAIT_POLICY=PASSIVE unless the environment says otherwise: waiting threads
+that spin would make whoever is measured pay for whatever else runs.
+
 "The quickest at the same weights" is the better of vLLM and of OpenVINO with the weights as 16-bit floats.
 """
 
