@@ -43,6 +43,8 @@ def test_lists_suites_and_plans_the_packaged_experiment(installed, tmp_path):
     assert rows["synthetic-3h"]["rows"] == 120
     assert "beavertails" in rows
     assert "quick-facts" in quiet(installed, "plan", "quickstart", cwd=tmp_path, env=clean_env())
+    table = quiet(installed, "leaderboard", "--papers", "ngweta2024/table3", cwd=tmp_path, env=clean_env())
+    assert "0.637" in table
 
 
 def test_the_core_without_torch_says_which_extra_is_missing(installed, tmp_path):
