@@ -114,6 +114,21 @@ class Score:
     cut_tokens: int = 0
 
 
+class Chosen(dict[str, float]):
+    """Probability of each choice. ``cost`` is what asking took in US dollars, estimated from the request:
+    the probabilities come without a count of tokens.
+    """
+
+    cost: float = 0.0
+
+    @classmethod
+    def of(cls, probabilities: Mapping[str, float], cost: float) -> Chosen:
+        """The probabilities with their cost."""
+        chosen = cls(probabilities)
+        chosen.cost = cost
+        return chosen
+
+
 class PairText(NamedTuple):
     """A prompt and two answers, in the order in which a pair ranker reads them."""
 

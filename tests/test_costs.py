@@ -233,3 +233,28 @@ def test_a_plan_knows_what_a_judge_will_ask(counted):
     assert stage.expected.calls == 2 * (PROMPTS + 6)  # both orders, the audit included
     assert stage.expected.completion_tokens == stage.expected.calls
     assert stage.expected.usd > 0
+
+
+def test_a_judge_of_probabilities_costs_what_its_requests_are_estimated_at(counted, tmp_path):
+    from tests.judges.test_canaries_of_a_run import longest_wins
+
+    write, _ = counted
+    path = write()
+    with serving(longest_wins) as url:
+        text = path.read_text().replace(
+            "models: {", f"models: {{long: {{engine: openai, model: l, base_url: '{url}'}}, "
+        )
+        text = text.replace(
+            "{facts: {kind: reference}}", "{length: {kind: logprob, model: long, audit_pairs: 3}}"
+        )
+        path.write_text(text.replace("prices: {", "prices: {long: {input: 50, output: 50}, "))
+        found = run(path, tmp_path)
+    rows = [*found.rows("verdicts"), *found.rows("audits")]
+    asked = [row for row in rows if row["detail"] != "identical texts"]
+    assert len(asked) == 2 * (PROMPTS + 3)
+    assert all(row["calls"] == 1 and row["cost"] > 0 for row in asked)
+    judge = next(row for row in found.results().costs if row.what == "judge")
+    answers = sum(row["cost"] for row in found.rows("responses") if row["system"] == "new")
+    # The server's own count of tokens is in what was spent; rows must do without it, and say more.
+    assert judge.usd == pytest.approx(sum(row["cost"] for row in rows))
+    assert judge.usd >= found.manifest["spent"]["usd"] - answers > 0

@@ -83,6 +83,12 @@ def _both(forward: dict[str, float], backward: dict[str, float], cut: bool) -> l
 
 
 def _verdict(order: Any, probabilities: dict[str, float], candidate: str, cut: bool) -> Verdict:
+    """One call's verdict; its cost is an estimate, since probabilities come without a count of tokens."""
+    read = _read(order, probabilities, candidate, cut)
+    return replace(read, calls=1, cost=getattr(probabilities, "cost", 0.0))
+
+
+def _read(order: Any, probabilities: dict[str, float], candidate: str, cut: bool) -> Verdict:
     if not probabilities:
         return Verdict(order, "error", None, "the model gave no probabilities")
     mass = sum(probabilities.values())

@@ -31,7 +31,7 @@ from aligner_bench.inspectors.backbone import families
 from aligner_bench.inspectors.base import InspectorSpec, inspector_identity
 from aligner_bench.ledger import Ledger
 from aligner_bench.runner.residency import Residency
-from aligner_bench.types import Completion, PairLogit, PairText, Request, Score
+from aligner_bench.types import Chosen, Completion, PairLogit, PairText, Request, Score
 
 if TYPE_CHECKING:
     from aligner_bench.inspectors.classifier import Classifier
@@ -224,7 +224,9 @@ class Workbench:
             flow=self._choices(model, choices) if self._streams(model) else None,
             cut=(lambda batch: self._cutter(model).cut(batch, 1)) if self._cuts(model) else None,
         )
-        return self._through(stage, requests)
+        found = self._through(stage, requests)
+        costs = [self.purse.at_most(model, request, 1) for request in requests]
+        return [Chosen.of(chosen, cost) for chosen, cost in zip(found, costs, strict=True)]
 
     def score(self, inspector: str, pairs: Sequence[tuple[str, str]]) -> list[Score]:
         """Scores of (prompt, answer) pairs, in their order."""
