@@ -251,7 +251,7 @@ def _facts(experiment: Experiment, plan: Plan) -> Facts:
         suites,
         experiment.pairs(),
         experiment.headline,
-        notes=[*_profile(experiment), *_own_judges(experiment)],
+        notes=[*_profile(experiment), *_own_judges(experiment), *_weights(experiment)],
         ensembles=_ensembles(experiment),
         paper=_paper(experiment, plan),
         trends=experiment.trends,
@@ -281,6 +281,16 @@ def _profile(experiment: Experiment) -> list[str]:
 
     profile = PROFILES[experiment.profile]
     return [] if profile is FAIR else [f"Profile {experiment.profile}: {profile.words}."]
+
+
+def _weights(experiment: Experiment) -> list[str]:
+    """What engines say of the weights of each model: quantised ones are another model."""
+    from aligner_bench.engines.base import make_engine
+
+    said = {
+        name: getattr(make_engine(spec), "weights_note", str)() for name, spec in experiment.models.items()
+    }
+    return [f"{name} {note}" for name, note in said.items() if note]
 
 
 def _own_judges(experiment: Experiment) -> list[str]:

@@ -105,6 +105,13 @@ class OpenVINOEngine:
             "batch_invariant": self._spec.dtype == "float32",
         }
 
+    def weights_note(self) -> str:
+        """A sentence's end for a report: quantised weights are not those that other engines have."""
+        stored = self._format()
+        if self._unpacks() or not stored.startswith("GGUF") or stored in ("GGUF F16", "GGUF BF16"):
+            return ""
+        return f"has the weights as its file stores them ({stored}): another model than in 16 or 32 bits."
+
     def complete(self, requests: Sequence[Request]) -> list[Completion]:
         """Complete all requests, in order. A prompt that cannot fit is a completion with status error."""
         return in_order(self.stream, requests)

@@ -203,6 +203,8 @@ def test_a_run_streams_and_its_manifest_says_what_ran(engine, tmp_path, cli):
     rows = aligner_bench.Run(tmp_path / "out").rows("responses")
     assert len(rows) == 8
     assert all(row["prompt_tokens"] > 0 and row["status"] in ("ok", "truncated") for row in rows)
+    board = json.loads((tmp_path / "out" / "leaderboard.json").read_text())
+    assert any(note.startswith("laptop has the weights as its file stores") for note in board["warnings"])
     said = json.loads((tmp_path / "out" / "manifest.json").read_text())["engines"]["laptop"]
     assert said["weights"] == "GGUF Q4_1"
     assert said["version"].startswith("openvino-genai 20")
