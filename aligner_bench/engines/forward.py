@@ -233,9 +233,9 @@ def fast_path(model: Any) -> bool:
     try:
         with torch.inference_mode(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            wanted = _probe(PlainForward(model))
+            wanted = _probe(PlainForward(model), config.vocab_size)
             model.set_attn_implementation(ATTENTION)
-            found = _probe(SharedForward(model, PrefixStore(model)))
+            found = _probe(SharedForward(model, PrefixStore(model)), config.vocab_size)
     except (TypeError, ValueError, AttributeError, RuntimeError, NotImplementedError):
         found = None
     tolerance = 1e-3 if model.dtype == torch.float32 else 0.05
@@ -245,8 +245,9 @@ def fast_path(model: Any) -> bool:
     return False
 
 
-def _probe(forward: Forward) -> torch.Tensor:
+def _probe(forward: Forward, vocabulary: int) -> torch.Tensor:
     """Logits after two prompts of unlike length with a common beginning, and one more token."""
-    shared = [5 + i for i in range(_LEAST_PREFIX + 4)]
-    first = forward.begin([[*shared, 50], [*shared, 40, 41, 42]], 1)
-    return torch.cat([first, forward.step([60, 61])]).float()
+    shared = list(range(5, 5 + _LEAST_PREFIX + 4))
+    prompts = [[*shared, 50], [*shared, 40, 41, 42]]
+    first = forward.begin([[token % vocabulary for token in prompt] for prompt in prompts], 1)
+    return torch.cat([first, forward.step([60 % vocabulary, 61 % vocabulary])]).float()
