@@ -16,6 +16,7 @@ COMMANDS = (
     ["run"],
     ["leaderboard"],
     ["report"],
+    ["tax"],
     ["suites"],
     ["suites", "list"],
     ["suites", "show"],
