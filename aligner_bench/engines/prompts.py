@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -63,16 +64,29 @@ class PromptBuilder:
 
         Only the end of the answer is cut, never the template or the question. Empty ids: it cannot fit.
         """
+        ids, _, cut = self._fit(request, new_tokens)
+        return ids, cut
+
+    def shorten(self, request: Request, new_tokens: int) -> tuple[Request, int]:
+        """The same for whoever builds prompts elsewhere: the request with the answer that fits, and the cut.
+
+        A request that cannot fit comes back as it is.
+        """
+        ids, kept, cut = self._fit(request, new_tokens)
+        return (replace(request, answer=kept), cut) if ids and cut else (request, 0)
+
+    def _fit(self, request: Request, new_tokens: int) -> tuple[list[int], str, int]:
         budget = self.context - new_tokens
-        ids = self._tokens(request, request.answer)
+        ids, kept = self._tokens(request, request.answer), request.answer
         if len(ids) <= budget:
-            return ids, 0
+            return ids, kept, 0
         answer_ids = self._tokenizer.encode(request.answer, special=False)
         keep = len(answer_ids)
         while keep > 0 and len(ids) > budget:
             keep = max(0, keep - max(1, len(ids) - budget))
-            ids = self._tokens(request, self._tokenizer.decode(answer_ids[:keep]))
-        return (ids, len(answer_ids) - keep) if len(ids) <= budget else ([], 0)
+            kept = self._tokenizer.decode(answer_ids[:keep])
+            ids = self._tokens(request, kept)
+        return (ids, kept, len(answer_ids) - keep) if len(ids) <= budget else ([], request.answer, 0)
 
     def _tokens(self, request: Request, answer: str) -> list[int]:
         text = request.prefix + answer + request.suffix

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -16,12 +17,15 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from aligner_bench.engines.base import Hooks, ModelSpec
 from aligner_bench.engines.embedded import SMOLLM2, converted_smollm2
+from aligner_bench.engines.flow import in_order
 from aligner_bench.engines.openai import OpenAIEngine
+from aligner_bench.engines.prompts import PromptBuilder, TransformersTokenizer
 from aligner_bench.engines.vllm import model_identity
 from aligner_bench.engines.vllm_env import defaults, repeatability, vllm_python
 from aligner_bench.engines.vllm_shared import adapter_rank, server_options, settings_of
@@ -45,6 +49,7 @@ class VLLMServerEngine:
         self._spec = spec
         self._server: Server | None = None
         self._client: OpenAIEngine | None = None
+        self._prompts: PromptBuilder | None = None
         self._facts: dict[str, Any] = {}
 
     def identity(self) -> dict[str, Any]:
@@ -63,6 +68,7 @@ class VLLMServerEngine:
         client = {"engine": "openai", "model": name, "base_url": self._server.url, "api_key_env": ""}
         self._client = OpenAIEngine(self._spec.model_copy(update=client))
         self._client.load()
+        self._prompts = self._server.prompts(self._spec)
 
     def close(self) -> None:
         """Stop the server and all its processes."""
@@ -84,23 +90,35 @@ class VLLMServerEngine:
 
     def complete(self, requests: Sequence[Request]) -> list[Completion]:
         """Complete all requests, in order."""
-        return self._asked().complete(requests)
+        return in_order(self.stream, requests)
 
     def choose(self, requests: Sequence[Request], choices: Sequence[str]) -> list[dict[str, float]]:
         """Probability of each choice, as far as the server's 20 best tokens tell."""
-        return self._asked().choose(requests, choices)
+        return in_order(lambda keyed: self.stream_choices(keyed, choices), requests)
 
     def stream(
         self, requests: Mapping[str, Request], hooks: Hooks | None = None
     ) -> Iterator[dict[str, Completion]]:
-        """Completions by key as they come."""
-        return self._asked().stream(requests, hooks)
+        """Completions by key as they come. An answer that does not fit the context is cut at its end here."""
+        cuts: dict[str, int] = {}
+        fitting = {
+            key: self._shortened(key, r, r.decoding.max_new_tokens, cuts) for key, r in requests.items()
+        }
+        for bundle in self._asked().stream(fitting, hooks):
+            yield {key: replace(done, cut_tokens=cuts.get(key, 0)) for key, done in bundle.items()}
 
     def stream_choices(
         self, requests: Mapping[str, Request], choices: Sequence[str], hooks: Hooks | None = None
     ) -> Iterator[dict[str, dict[str, float]]]:
         """``choose`` by key, likewise."""
-        return self._asked().stream_choices(requests, choices, hooks)
+        fitting = {key: self._shortened(key, request, 1, {}) for key, request in requests.items()}
+        return self._asked().stream_choices(fitting, choices, hooks)
+
+    def _shortened(self, key: str, request: Request, new_tokens: int, cuts: dict[str, int]) -> Request:
+        if self._prompts is None or not request.answer:
+            return request
+        shorter, cuts[key] = self._prompts.shorten(request, new_tokens)
+        return shorter
 
     def _asked(self) -> OpenAIEngine:
         assert self._client is not None, "load comes first"
@@ -166,6 +184,19 @@ class Server:
             self._process.stdin.close()
         self._log.close()
 
+    def prompts(self, spec: ModelSpec) -> PromptBuilder | None:
+        """What counts a prompt's tokens as the server does; None where transformers is not installed here."""
+        try:
+            from transformers import AutoTokenizer
+        except ImportError:
+            return None
+        tokenizer = TransformersTokenizer(
+            AutoTokenizer.from_pretrained(_source(spec), revision=spec.revision)
+        )
+        with urllib.request.urlopen(f"{self.url}/models", timeout=30) as reply:  # noqa: S310 - our own server
+            context = int(json.load(reply)["data"][0]["max_model_len"])
+        return PromptBuilder(tokenizer, context, chat=spec.chat)
+
     def tail(self) -> str:
         """The last error in the log, else its end, in one line."""
         lines = Path(self._log.name).read_text(encoding="utf-8", errors="replace").splitlines()
@@ -186,10 +217,13 @@ def _free_port() -> int:
         return int(free.getsockname()[1])
 
 
+def _source(spec: ModelSpec) -> str:
+    return str(converted_smollm2()) if spec.model == SMOLLM2 else str(spec.model)
+
+
 def _arguments(spec: ModelSpec, cpu: bool) -> list[str]:
     """The server's options, with the adapter served under its folder's name."""
-    source = str(converted_smollm2()) if spec.model == SMOLLM2 else str(spec.model)
-    said = ["--model", source, "--served-model-name", "model", *server_options(settings_of(spec), cpu)]
+    said = ["--model", _source(spec), "--served-model-name", "model", *server_options(settings_of(spec), cpu)]
     if spec.lora is not None:
         rank = str(adapter_rank(spec.lora))
         said += ["--enable-lora", "--max-lora-rank", rank, "--lora-modules", f"{spec.lora.name}={spec.lora}"]

@@ -17,6 +17,7 @@ from aligner_bench.engines.base import ModelSpec, make_engine
 from aligner_bench.engines.embedded import SMOLLM2
 from aligner_bench.engines.vllm_env import PYTHON_VARIABLE, vllm_python
 from aligner_bench.errors import UsageError
+from aligner_bench.types import Decoding, Request
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -108,3 +109,25 @@ def test_an_interpreter_without_vllm_is_one_clear_line(tmp_path, monkeypatch):
                 engine.identity()
     finally:
         vllm_python.cache_clear()
+
+
+@pytest.mark.vllm
+def test_only_the_end_of_an_answer_is_cut():
+    engine = make_engine(
+        ModelSpec(engine="vllm-server", model=SMOLLM2, kv_cache_gb=1, max_model_len=256, concurrency=4)
+    )
+    engine.load()
+    try:
+        how = Decoding(max_new_tokens=8)
+        long = Request("Question: what is best?\nAnswer: ", "word " * 600, "\nSay yes.", decoding=how)
+        short = Request("What is the capital of France?", decoding=how)
+        cut, whole, failed = engine.complete([long, short, Request("word " * 600, decoding=how)])
+        probabilities = engine.choose([Request("Say A or B: ", "word " * 600, "A or B?")], ["A", "B"])[0]
+    finally:
+        engine.close()
+    assert cut.cut_tokens > 300
+    assert 240 <= cut.prompt_tokens <= 248
+    assert (whole.text, whole.finish_reason) == ("The capital of France is Paris.", "stop")
+    assert (failed.status, failed.cut_tokens) == ("error", 0)
+    assert 0 < probabilities["A"] < 1
+    assert engine.facts()["reproducible"] is False
