@@ -288,7 +288,8 @@ def _weights(experiment: Experiment) -> list[str]:
     from aligner_bench.engines.base import make_engine
 
     said = {
-        name: getattr(make_engine(spec), "weights_note", str)() for name, spec in experiment.models.items()
+        name: getattr(make_engine(spec), "weights_note", str)()
+        for name, spec in experiment.anchored_models().items()
     }
     return [f"{name} {note}" for name, note in said.items() if note]
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import random
 import re
+from dataclasses import replace
 
 import pytest
 
 import aligner_bench
 from aligner_bench.experiment import Experiment
+from aligner_bench.results import compute
 
 NAMES = [
     "animal_abuse", "child_abuse", "controversial_topics,politics", "discrimination,stereotype,injustice",
@@ -48,6 +50,15 @@ def make_run(home):
         "systems": {name: {"upstream": name} for name in SHARES},
         "judges": {"facts": {"kind": "reference"}},
         "comparisons": [{"candidate": "corrected", "baselines": ["plain", "chat", "other-aligner"]}],
+        "paper": {
+            "table": "ngweta2024/figure3",
+            "judge": "facts",
+            "labels": {
+                "plain": {"baseline": "Llama-2-13B (base)"},
+                "chat": {"baseline": "Llama-2-13B-Chat"},
+                "other-aligner": {"baseline": "Llama-2-13B + Ji et al. (2024a)"},
+            },
+        },
     }
     (home / "exp.yaml").write_text(json.dumps(experiment))
     return aligner_bench.run(Experiment.load(home / "exp.yaml"), home / "out", ledger=home / "l.sqlite")
@@ -88,3 +99,31 @@ def test_the_chart_shows_the_rates_of_the_rows(run):
             value = part.rates["discrete"].value
             assert f"{100 * value:.1f}\u202f% (" in chart
             assert part.n_wins + part.n_draws + part.n_wins_base == part.n_total == 10
+
+
+def test_each_category_stands_next_to_its_bar_in_the_paper(run):
+    found = run.results().papers
+    assert len(found) == 42
+    slices = {(row.baseline, part.category): part for row in run.results().rows for part in row.by_category}
+    for row in found:
+        part = slices[row.baseline, row.category]
+        decided = part.n_wins + part.n_wins_base
+        assert row.ours.n == decided
+        assert row.ours.value == (pytest.approx(part.n_wins / decided) if decided else None)
+    first = next(row for row in found if row.row.startswith("terrorism") and row.baseline == "plain")
+    assert (first.published, first.published_n) == (0.529412, None)
+    assert "9/17, 18/34" in first.remark
+
+
+def test_a_macro_cell_is_the_mean_of_the_categories_rates(run):
+    cell = {
+        "system": "corrected", "baseline": "plain", "suite": "made-up-harm", "category": None, "row": "r",
+        "column": "c", "value": 0.811, "printed": "0.811", "n": 200, "definition": "macro", "source": "s",
+        "note": "",
+    }  # fmt: skip
+    facts = replace(run.facts, paper={"table": "ngweta2024/table3", "judge": "facts", "cells": [cell]})
+    results = compute(run.tables(), facts)
+    parts = next(row for row in results.rows if row.baseline == "plain").by_category
+    rates = [part.rates["strict"].value for part in parts if part.rates["strict"].value is not None]
+    assert results.papers[0].ours.value == pytest.approx(sum(rates) / len(rates))
+    assert results.papers[0].difference.method == "mover"
