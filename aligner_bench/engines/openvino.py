@@ -39,6 +39,7 @@ _PROPERTIES: dict[str, dict[str, Any]] = {
     "float16": {"INFERENCE_PRECISION_HINT": "f16", "KV_CACHE_PRECISION": "f16"},
 }
 _DEFAULT_CONTEXT = 2048
+_SHARED = 96  # tokens of a common beginning from which it is worth waiting for the first to be read
 _NO_PROBABILITIES = (
     "engine openvino gives no log-probabilities of tokens that were not drawn; judges that read them need a "
     "model with engine hf, vllm, vllm-server or openai"
@@ -181,29 +182,32 @@ class OpenVINOEngine:
 
 
 class _Batch:
-    """OpenVINO's scheduler, fed request by request and stepped by us."""
+    """OpenVINO's scheduler, fed request by request and stepped by us.
+
+    OpenVINO looks for a known beginning when a request arrives, and knows a beginning once it is computed. So
+    whoever begins like a request that is still being read waits until that one has its first token.
+    """
 
     def __init__(self, pipeline: Any) -> None:
         self._pipeline = pipeline
+        self._waiting: list[tuple[str, Ready]] = []
+        self._reading: dict[str, list[int]] = {}
         self._handles: dict[str, tuple[Any, set[int]]] = {}
         self._number = 0
 
     def add(self, key: str, ready: Ready) -> None:
         """Let a request in, by token ids."""
-        import numpy as np
-        import openvino
-
-        self._number += 1
-        ids = openvino.Tensor(np.array([ready.ids], dtype=np.int64))
-        ends = {*ready.how.stop_token_ids, ready.how.eos_token_id}
-        self._handles[key] = (self._pipeline.add_request(self._number, ids, ready.how), ends)
+        self._waiting.append((key, ready))
 
     def step(self) -> list[tuple[str, Any]]:
         """One step of all requests; ids, finish reason and end tokens of those that are finished."""
+        self._admit()
         self._pipeline.step()
         ended = []
         for key, (handle, ends) in list(self._handles.items()):
             status = handle.get_status().name
+            if key in self._reading and (status != "RUNNING" or handle.can_read()):
+                del self._reading[key]
             if status != "RUNNING":
                 del self._handles[key]
                 made = handle.read_all() if status == "FINISHED" else []
@@ -218,6 +222,29 @@ class _Batch:
         self._handles.clear()
         while self._pipeline.has_non_finished_requests():
             self._pipeline.step()
+
+    def _admit(self) -> None:
+        held = []
+        for key, ready in self._waiting:
+            if any(_begin_alike(ready.ids, other) for other in self._reading.values()):
+                held.append((key, ready))
+            else:
+                self._start(key, ready)
+        self._waiting = held
+
+    def _start(self, key: str, ready: Ready) -> None:
+        import numpy as np
+        import openvino
+
+        self._number += 1
+        ids = openvino.Tensor(np.array([ready.ids], dtype=np.int64))
+        ends = {*ready.how.stop_token_ids, ready.how.eos_token_id}
+        self._handles[key] = (self._pipeline.add_request(self._number, ids, ready.how), ends)
+        self._reading[key] = ready.ids
+
+
+def _begin_alike(one: Sequence[int], other: Sequence[int]) -> bool:
+    return len(one) > _SHARED and one[:_SHARED] == other[:_SHARED]
 
 
 class _Tokenizer:

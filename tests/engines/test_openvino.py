@@ -47,6 +47,15 @@ def test_a_greedy_text_does_not_depend_on_its_batch_or_order(engine):
     assert len({c.text for c in together}) > len(QUESTIONS) // 2
 
 
+def test_a_shared_beginning_changes_no_text(engine):
+    """Those that begin alike wait for the first of them; each text is what it is alone."""
+    begin = "Animals have names. Rivers have names. Tools have names. " * 10
+    texts = [f"{begin}{question}" for question in QUESTIONS[:5]] + QUESTIONS[5:7]
+    together = [c.text for c in engine.complete(asked(texts, max_new_tokens=12))]
+    assert [engine.complete(asked([text], max_new_tokens=12))[0].text for text in texts] == together
+    assert len(set(together)) > 3
+
+
 def test_reasons_and_counts(engine):
     ended, cut = engine.complete(asked(["What is the capital of France?"])), engine.complete(asked(QUESTIONS))
     assert (ended[0].text, ended[0].finish_reason, ended[0].completion_tokens) == (
