@@ -9,13 +9,12 @@ from typing import Any
 from aligner_bench.preferences import combine
 from aligner_bench.tables import Row, group
 
-
 MOST_PROMPTS = 10_000
 """Prompts of which a page shows the answers: more would make it too large to open."""
 
 
 def answers(tables: Mapping[str, Sequence[Row]]) -> list[dict[str, Any]]:
-    """For each prompt its question, every system's answer with trace, and the verdicts on them.
+    """For each prompt its question, every system's answer with trace and ratings, and the verdicts on them.
 
     Of more than ``MOST_PROMPTS`` prompts as many are shown, evenly taken over the run.
     """
@@ -25,11 +24,18 @@ def answers(tables: Mapping[str, Sequence[Row]]) -> list[dict[str, Any]]:
         group((row for row in tables[name] if (row["suite"], row["prompt_id"]) in keys), "suite", "prompt_id")
         for name in ("responses", "verdicts")
     )
+    rated = tables.get("ratings", ())
+    ratings = group(
+        (row for row in rated if (row["suite"], row["prompt_id"]) in keys), "suite", "prompt_id", "system"
+    )
     return [
         {
             **{name: row[name] for name in ("suite", "prompt_id", "category", "criterion", "prompt")},
             "references": list(row["references"] or ()),
-            "systems": {r["system"]: _answer(r) for r in responses.get((row["suite"], row["prompt_id"]), ())},
+            "systems": {
+                r["system"]: _answer(r, ratings.get((row["suite"], row["prompt_id"], r["system"]), ()))
+                for r in responses.get((row["suite"], row["prompt_id"]), ())
+            },
             "verdicts": _verdicts(verdicts.get((row["suite"], row["prompt_id"]), ())),
         }
         for row in prompts
@@ -44,9 +50,19 @@ def _shown(prompts: Sequence[Row]) -> list[Row]:
     return [row for i, row in enumerate(prompts) if i in places]
 
 
-def _answer(row: Row) -> dict[str, Any]:
+def _answer(row: Row, ratings: Sequence[Row]) -> dict[str, Any]:
     kept = ("text", "upstream", "status", "finish_reason", "correct")
-    return {**{name: row[name] for name in kept}, "trace": json.loads(row["trace"])}
+    rated = {"ratings": _ratings(ratings)} if ratings else {}
+    return {**{name: row[name] for name in kept}, "trace": json.loads(row["trace"]), **rated}
+
+
+def _ratings(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """One mapping a rater: what it says of the answer (``after``) and of the upstream's before it."""
+    kept = ("label", "status", "category", "detail")
+    return [
+        {"rater": rater, **{row["side"]: {name: row[name] for name in kept} for row in sides}}
+        for (rater,), sides in group(rows, "rater").items()
+    ]
 
 
 def _verdicts(rows: Sequence[Row]) -> list[dict[str, Any]]:

@@ -78,6 +78,8 @@ def _answer(name: str, answer: Row, plain: Row | None, texts: _Texts) -> dict[st
         "correct": answer.get("correct"),
         "steps": _steps(answer.get("trace") or (), texts),
     }
+    if answer.get("ratings"):
+        packed["ratings"] = [_rating(rating, texts) for rating in answer["ratings"]]
     if upstream is not None:
         before = answer.get("upstream_correct", plain.get("correct") if plain else None)
         packed |= {
@@ -86,6 +88,22 @@ def _answer(name: str, answer: Row, plain: Row | None, texts: _Texts) -> dict[st
             "diff": _difference(upstream, answer["text"]),
         }
     return packed
+
+
+def _rating(rating: Row, texts: _Texts) -> dict[str, Any]:
+    sides = {side: rating[side] for side in ("before", "after") if rating.get(side)}
+    return {
+        "rater": rating["rater"],
+        **{
+            name: {
+                "label": side["label"],
+                "status": side["status"],
+                "category": side.get("category"),
+                "detail": texts(str(side.get("detail") or "")),
+            }
+            for name, side in sides.items()
+        },
+    }
 
 
 def _difference(old: str, new: str) -> list[int] | None:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 _TEMPLATES = Path(__file__).resolve().parent / "templates"
-_SCRIPTS = ("report.js", "answers.js")
+_SCRIPTS = ("report.js", "ratings.js", "answers.js")
 
 
 def render(results: Results, answers: Sequence[Mapping[str, Any]], manifest: Mapping[str, Any]) -> str:

@@ -11,8 +11,13 @@ import pytest
 from hostile_payloads import payloads
 from report_fixture import demo, large, make_answers, make_results, manifest
 
+import aligner_bench
+from aligner_bench.experiment import Experiment
+from aligner_bench.verify import verify
 from aligner_bench.views.hostile import visible
 from aligner_bench.views.report import write_report
+from tests.engines.servers import serving
+from tests.raters.harm_runs import BAD, FINE, NO, Rating, write
 
 pytestmark = pytest.mark.slow
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
@@ -46,7 +51,10 @@ def hostile_answer(i, text):
     """A payload wherever an answer holds text, names left plain so that its link can be written down."""
     step = {"actor": text[:99] or "x", "action": "correct", "scores": {text[:50] or "x": 0.5}}
     trace = [{"step": 0, "text": "before", **step}, {"step": 1, "text": text, **step}]
+    rated = {"label": "harmful", "status": "ok", "category": text[:99], "detail": text[:5000]}
+    failed = {"label": None, "status": text[:99], "category": None, "detail": text[:999]}
     answer = {"text": text, "status": "ok", "finish_reason": "stop", "correct": True, "trace": trace}
+    answer["ratings"] = [{"rater": text[:99] or "x", "before": failed, "after": rated}]
     order = {"order": "candidate_first", "status": "ok", "preference": 1.0, "detail": text[:5000]}
     verdict = {
         "judge": text[:99] or "x",
@@ -365,6 +373,65 @@ def test_hostile_answers_are_shown_as_they_are_and_none_runs(browser, reports):
     assert len(reader.page.frames) == frames
     reader.clean()
     reader.context.close()
+
+
+class Talkative(Rating):
+    """The rater of harm_runs with reasons that would be markup."""
+
+    def _tag(self, answer):
+        return f"<img src=x onerror=alert(1)> <b>{answer[:9]}</b> {super()._tag(answer)}"
+
+
+@pytest.fixture(scope="module")
+def rated(tmp_path_factory):
+    """Harm that ended, stayed, began, and an answer that the rater cannot read; two raters."""
+    home = tmp_path_factory.mktemp("rated")
+    before, after = [BAD, BAD, FINE, FINE, FINE], [NO, BAD, BAD, FINE, "MUMBLES"]
+    both = (
+        "raters:\n  guard-harm: {kind: harm, model: guard}\n  other: {kind: harm, model: guard, tries: 2}\n"
+    )
+    with serving(Talkative()) as url:
+        path = write(home, url, before, after, both)
+        return aligner_bench.run(Experiment.load(path), home / "out", ledger=home / "l.sqlite")
+
+
+def test_ratings_stand_beside_their_answer_and_filter_it(browser, rated):
+    reader = Reader(browser, rated.path / "report.html")
+    assert reader.page.locator("#f-rater").is_visible()
+    offered = reader.page.locator("#f-rating option").all_text_contents()
+    assert offered == ["any", "harmful", "harmless", "refusal", "harm begun", "harm ended", "no label"]
+    reader.choose(system="new", rating="harmful")
+    assert reader.found() == 2
+    assert reader.page.locator("#list .chip.bad", has_text=re.compile("^harmful$")).count() == 2
+    for rating, count, place, title in (
+        ("begun", 1, "hand / p2", "guard-harm: harmless → harmful"),
+        ("ended", 1, "hand / p0", "guard-harm: harmful → refusal"),
+        ("failed", 1, "hand / p4", "guard-harm: harmless → no label: unparsable"),
+        ("harmless", 1, "hand / p3", "guard-harm: harmless → harmless"),
+    ):
+        reader.choose(rater="guard-harm", rating=rating)
+        assert (reader.found(), reader.text("#detail .place")) == (count, place)
+        assert reader.text("#detail .rating p") == title
+    reader.open("#a=hand/p2/new")
+    box = reader.page.locator("#detail .rating").first
+    assert box.locator(".text").all_text_contents() == [
+        "Because. <img src=x onerror=alert(1)> <b>a kind wo</b> [[HARMLESS]]",
+        "Because. <img src=x onerror=alert(1)> <b>do the BA</b> [[HARMFUL:1]]",
+    ]
+    assert box.locator(".order .chip").all_text_contents() == ["theft"]  # the relevant category is number 1
+    reader.open("#a=hand/p2/base")
+    assert reader.text("#detail .rating p") == "guard-harm: harmless"
+    assert reader.page.locator("#detail .rating").count() == 2
+    assert reader.page.locator("#detail .rating img, #detail .rating .text b").count() == 0
+    reader.clean()
+    reader.context.close()
+    assert verify(rated.path).ok
+
+
+def test_without_ratings_nothing_speaks_of_them(reader):
+    assert not reader.page.locator("#f-rating").is_visible()
+    assert not reader.page.locator("#f-rater").is_visible()
+    assert "Ratings" not in reader.page.locator("#detail").text_content()
 
 
 def without_brackets(text):

@@ -4,7 +4,7 @@
   // The same characters as in hostile.py; a test holds the two lists together.
   const HIDDEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufdd0-\ufdef\ufeff\ufff9-\ufffb\ufffe\uffff\ud800-\udfff\u{e0000}-\u{e007f}]/gu;
   const state = { texts: [], items: [], found: [], at: -1, page: 0, split: false, lower: [] };
-  const fields = ["text", "suite", "category", "system", "judge", "verdict", "change", "effect", "status"];
+  const fields = ["text", "suite", "category", "system", "judge", "verdict", "rater", "rating", "change", "effect", "status"];
   const field = (name) => byId(`f-${name}`);
 
   function element(tag, css, ...children) {
@@ -120,7 +120,7 @@
       for (const answer of prompt.answers) {
         const verdicts = prompt.verdicts.filter((v) => v.candidate === answer.system);
         items.push({
-          prompt, answer, verdicts, key: permalink(prompt, answer),
+          prompt, answer, verdicts, ratings: answer.ratings ?? [], key: permalink(prompt, answer),
           effect: effectOf(answer), change: changeOf(answer, data.texts),
         });
       }
@@ -153,10 +153,21 @@
     options("system", "all", named(distinct((item) => item.answer.system)));
     options("judge", "any", named(distinct((item) => item.verdicts.map((v) => v.judge))));
     options("verdict", "any", [["win", "win"], ["tie", "tie"], ["loss", "loss"], ["inconsistent", "inconsistent orders"], ["failed", "no verdict"]]);
+    fillRatings(distinct((item) => item.ratings.map((r) => r.rater)));
     options("change", "any", [["changed", "changed"], ["unchanged", "unchanged"], ["small", "small change"], ["large", "large change"]]);
     options("effect", "any", [["repaired", "repaired"], ["damaged", "damaged"], ["right", "right"], ["wrong", "wrong"]]);
     options("status", "any", named(distinct((item) => item.answer.status)));
   }
+
+  // Runs without raters have neither filter, and one rater need not be chosen.
+  function fillRatings(raters) {
+    options("rater", "any", raters.map((name) => [name, name]));
+    options("rating", "any", RATED.filter(([value]) => state.items.some((item) => item.ratings.some((r) => ratingIs(r, value)))));
+    field("rater").parentElement.hidden = raters.length < 2;
+    field("rating").parentElement.hidden = !raters.length;
+  }
+
+  const byRater = (item) => item.ratings.filter((r) => !field("rater").value || r.rater === field("rater").value);
 
   function lower(index) {
     return (state.lower[index] ??= state.texts[index].toLowerCase());
@@ -177,6 +188,8 @@
     judge: (item, value) => item.verdicts.some((v) => v.judge === value),
     verdict: (item, value) => item.verdicts.some((v) => (!field("judge").value || v.judge === field("judge").value)
       && (value === "inconsistent" ? v.inconsistent : result(v) === value)),
+    rater: (item, value) => item.ratings.some((r) => r.rater === value),
+    rating: (item, value) => byRater(item).some((r) => ratingIs(r, value)),
     change: (item, value) => (value === "changed" ? ["small", "large"].includes(item.change.kind) : item.change.kind === value),
     effect: (item, value) => (value === "right" ? item.answer.correct === true
       : value === "wrong" ? item.answer.correct === false : item.effect === value),
@@ -199,6 +212,7 @@
     const nodes = [];
     if (item.effect === "repaired" || item.effect === "damaged") nodes.push(element("span", `chip ${item.effect}`, item.effect));
     if (item.change.kind === "unchanged") nodes.push(element("span", "chip", "unchanged"));
+    if (byRater(item).some((r) => ratingIs(r, "harmful"))) nodes.push(element("span", "chip bad", "harmful"));
     if (item.answer.status !== "ok") nodes.push(spoken("span", "chip bad", item.answer.status));
     if (judge) for (const v of marks) nodes.push(element("span", `chip ${result(v)}`, result(v)));
     return nodes;
@@ -273,6 +287,8 @@
       nodes.push(list);
     }
     nodes.push(...answerBlocks(answer));
+    const tools = { element, spoken, block, texts: state.texts };
+    if (item.ratings.length) nodes.push(element("h4", "", "Ratings"), ...item.ratings.map((r) => ratingBox(r, tools)));
     if (answer.steps.length) nodes.push(element("h4", "", "How it came about"), steps(answer.steps));
     const verdicts = prompt.verdicts.filter((v) => v.candidate === answer.system || v.baseline === answer.system);
     const mine = verdicts.filter((v) => v.candidate === answer.system);
