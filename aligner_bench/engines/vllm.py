@@ -52,6 +52,7 @@ class VLLMEngine:
     def load(self) -> None:
         """Bring the weights into memory, unless an engine over the same base has done so."""
         self._loaded = acquire(self._spec, self._beside)
+        self._loaded.wake()
         self._tokenizer = TransformersTokenizer(self._loaded.llm.get_tokenizer())
         self._prompts = PromptBuilder(self._tokenizer, self._loaded.context, chat=self._spec.chat)
 

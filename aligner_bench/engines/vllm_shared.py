@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from aligner_bench.engines.base import ModelSpec
 from aligner_bench.engines.embedded import SMOLLM2, converted_smollm2
 from aligner_bench.engines.memory import CPU_CACHE, GIB
-from aligner_bench.engines.vllm_env import defaults, installed_vllm
+from aligner_bench.engines.vllm_env import ONE_PROCESS, defaults, installed_vllm
 from aligner_bench.errors import UsageError
 
 _RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # the sizes of adapters that vLLM makes room for
@@ -50,7 +50,6 @@ class Loaded:
     """One ``vllm.LLM`` with its adapters. Made and dropped by ``acquire`` and ``release``."""
 
     def __init__(self, settings: Settings, adapters: Sequence[Path]) -> None:
-        from vllm import LLM
         from vllm.platforms import current_platform
 
         self.device = "cpu" if current_platform.is_cpu() else str(current_platform.get_device_name())
@@ -59,8 +58,9 @@ class Loaded:
         self._sleeps = not current_platform.is_cpu() and current_platform.is_sleep_mode_available()
         self._asleep = False
         self._requests = 0
-        options = _options(settings, adapters, self.device == "cpu", self._sleeps)
-        self.llm: Any = LLM(**options)
+        self._options = _options(settings, adapters, self.device == "cpu", self._sleeps)
+        self.llm: Any = None
+        self.wake()
 
     @property
     def context(self) -> int:
@@ -72,13 +72,17 @@ class Loaded:
         for other in _LOADED.values():
             if other is not self:
                 other.sleep()
-        if self._asleep:
+        if self.llm is None:
+            from vllm import LLM
+
+            self.llm = LLM(**self._options)
+        elif self._asleep:
             self.llm.wake_up()
-            self._asleep = False
+        self._asleep = False
 
     def sleep(self) -> None:
         """Move the weights to main memory and forget the cache, on devices where vLLM can."""
-        if self._sleeps and not self._asleep:
+        if self._sleeps and self.llm is not None and not self._asleep:
             self.llm.sleep(level=1)
             self._asleep = True
 
@@ -88,13 +92,11 @@ class Loaded:
         return str(self._requests)
 
     def shut_down(self) -> None:
-        """Free weights and cache."""
-        from vllm.distributed import cleanup_dist_env_and_memory
-
-        self.llm.llm_engine.engine_core.shutdown()
-        del self.llm
-        gc.collect()
-        cleanup_dist_env_and_memory()
+        """Free weights and cache. ``wake`` loads them anew."""
+        if self.llm is not None:
+            self.llm.llm_engine.engine_core.shutdown()
+            self.llm = None
+            gc.collect()
 
 
 _LOADED: dict[Settings, Loaded] = {}
@@ -133,6 +135,9 @@ def release(spec: ModelSpec) -> None:
     if loaded.users <= 0:
         del _LOADED[settings_of(spec)]
         loaded.shut_down()
+        # In one process with them, vLLM ends with one model what all have in common; they load again at need.
+        for other in _LOADED.values() if os.environ.get(ONE_PROCESS) == "0" else ():
+            other.shut_down()
 
 
 def adapter_rank(folder: Path) -> int:

@@ -171,7 +171,7 @@ def test_only_the_end_of_an_answer_is_cut(engine):
     assert cut.cut_tokens > 300
     assert 240 <= cut.prompt_tokens <= 248
     assert whole.cut_tokens == 0
-    assert (failed.status, failed.error) == ("error", "the prompt alone exceeds 256 tokens")
+    assert (failed.status, failed.error) == ("error", "too_long: the prompt alone exceeds 256 tokens")
 
 
 @pytest.mark.vllm
@@ -216,6 +216,21 @@ def test_an_adapter_gives_what_peft_computes(engines, adapters):
     with torch.inference_mode():
         wanted = torch.softmax(model(torch.tensor([ids])).logits[0, -1].double(), -1)[letters].tolist()
     assert list(engines[1].choose([prompt], LETTERS)[0].values()) == pytest.approx(wanted, rel=2e-3)
+
+
+@pytest.mark.vllm
+def test_closing_frees_memory_and_leaves_other_models_usable(engine):
+    """vLLM ends what all models of a process have in common with the first that ends."""
+    import psutil
+
+    other = make_engine(spec(dtype="bfloat16"))
+    other.load()
+    france = asked(["What is the capital of France?"])
+    assert texts(other.complete(france)) == texts(engine.complete(france))
+    held = psutil.Process().memory_info().rss
+    other.close()
+    assert held - psutil.Process().memory_info().rss > 2**30
+    assert texts(engine.complete(france)) == ["The capital of France is Paris."]
 
 
 @pytest.mark.vllm
