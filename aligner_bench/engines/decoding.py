@@ -32,6 +32,7 @@ class Decoded(NamedTuple):
     reason: FinishReason
     tokens: int
     near_ties: int
+    logprobs: tuple[dict[str, float], ...] = ()  # for each token, where they were asked for
 
 
 class _Row:
@@ -43,6 +44,7 @@ class _Row:
         self.seen = set(prompt) if request.decoding.repetition_penalty != 1.0 else set[int]()
         self.reason: FinishReason | None = None
         self.near_ties = 0
+        self.logprobs: list[dict[str, float]] = []
         self.stream = item_stream(request) if request.decoding.temperature > 0 else None
 
     def take(self, token: int, tokenizer: Any, end_ids: set[int]) -> None:
@@ -90,6 +92,7 @@ def decode_batch(
     most = max((row.request.decoding.max_new_tokens for row in rows), default=0)
     logits = forward.begin([prompts[i] for i in order], most) if rows else None
     while logits is not None:
+        _note_logprobs(logits, live, tokenizer)
         for row, token in zip(live, _next_tokens(logits, live), strict=True):
             if row.reason is None:
                 row.take(token, tokenizer, end_ids)
@@ -100,7 +103,21 @@ def decode_batch(
             forward.keep(running)
             live = [live[i] for i in running]
         logits = forward.step([row.ids[-1] if row.ids else 0 for row in live])
-    return [Decoded(row.text(tokenizer), row.reason or "length", len(row.ids), row.near_ties) for row in rows]
+    return [
+        Decoded(row.text(tokenizer), row.reason or "length", len(row.ids), row.near_ties, tuple(row.logprobs))
+        for row in rows
+    ]
+
+
+def _note_logprobs(logits: torch.Tensor, rows: Sequence[_Row], tokenizer: Any) -> None:
+    """The most probable next tokens of rows that ask for them, before temperature and penalties."""
+    for i, row in enumerate(rows):
+        if row.reason is None and row.request.top_logprobs:
+            top = logits[i].double().log_softmax(-1).topk(row.request.top_logprobs)
+            told: dict[str, float] = {}
+            for token, value in zip(top.indices.tolist(), top.values.tolist(), strict=True):
+                told.setdefault(tokenizer.decode([token]), value)
+            row.logprobs.append(told)
 
 
 def _next_tokens(logits: torch.Tensor, rows: Sequence[_Row]) -> list[int]:

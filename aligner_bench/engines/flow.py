@@ -129,7 +129,9 @@ def completion_work(
         request = requests[key]
         ids, cut = prompts.encode(request, request.decoding.max_new_tokens)
         if not ids:
-            return Completion("", "error", error=f"the prompt alone exceeds {prompts.context} tokens")
+            return Completion(
+                "", "error", error=f"too_long: the prompt alone exceeds {prompts.context} tokens"
+            )
         lengths[key] = (len(ids), cut)
         return Ready(ids, how(request))
 

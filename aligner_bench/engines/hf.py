@@ -120,7 +120,9 @@ class HFEngine:
         start = time.perf_counter()
         new = [request.decoding.max_new_tokens for request in requests]
         encoded = [self._encode(request, n) for request, n in zip(requests, new, strict=True)]
-        too_long = Completion("", "error", error=f"the prompt alone exceeds {self._prompts.context} tokens")
+        too_long = Completion(
+            "", "error", error=f"too_long: the prompt alone exceeds {self._prompts.context} tokens"
+        )
         completions = [too_long] * len(requests)
         prompts = [ids for ids, _ in encoded]
         fitting = [i for i, ids in enumerate(prompts) if ids]
@@ -135,7 +137,7 @@ class HFEngine:
             ids, n_cut = encoded[i]
             error = f"out of memory with one prompt of {len(ids)} tokens" if row.reason == "error" else None
             completions[i] = Completion(
-                row.text, row.reason, len(ids), row.tokens, n_cut, round(share, 4), error
+                row.text, row.reason, len(ids), row.tokens, n_cut, round(share, 4), error, row.logprobs
             )
         return completions
 

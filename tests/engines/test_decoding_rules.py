@@ -82,3 +82,20 @@ def test_the_ledgers_keys_of_items_without_these_rules_are_what_they_were():
     ruled = Request("q", decoding=Decoding(repetition_penalty=2.0)).key_fields()["decoding"]
     assert ruled["repetition_penalty"] == 2.0
     assert Decoding.model_validate(ruled) == Decoding(repetition_penalty=2.0)
+
+
+def test_log_probabilities_are_those_of_the_next_token(engine):
+    import math
+
+    decoding = Decoding(max_new_tokens=3)
+    asked = [Request(text, decoding=decoding, top_logprobs=5) for text in QUESTIONS]
+    done = engine.complete([*asked, Request(QUESTIONS[0], decoding=decoding)])
+    assert [len(row.logprobs) for row in done] == [3, 3, 0]
+    assert done[0].text == done[2].text
+    for row, request in zip(done, asked, strict=False):
+        first = row.logprobs[0]
+        assert len(first) == 5
+        assert list(first.values()) == sorted(first.values(), reverse=True)
+        token, value = next(iter(first.items()))
+        assert row.text.startswith(token.strip())
+        assert engine.choose([request], [token])[0][token] == pytest.approx(math.exp(value), abs=1e-5)

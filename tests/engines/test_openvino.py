@@ -97,7 +97,7 @@ def test_only_the_end_of_an_answer_is_cut(engine):
     assert cut.cut_tokens > 300
     assert 240 <= cut.prompt_tokens <= 248
     assert (whole.cut_tokens, whole.status) == (0, "ok" if whole.finish_reason != "length" else "truncated")
-    assert (failed.status, failed.error) == ("error", "the prompt alone exceeds 256 tokens")
+    assert (failed.status, failed.error) == ("error", "too_long: the prompt alone exceeds 256 tokens")
 
 
 def test_a_stream_that_is_left_leaves_nothing_behind(engine):
