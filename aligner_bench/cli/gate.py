@@ -33,6 +33,9 @@ def gate(
     margin: Annotated[
         float | None, typer.Option(metavar="PP", help="Largest accepted loss in points (else 3).")
     ] = None,
+    tax: Annotated[
+        Path | None, typer.Option(help="What `aligner-bench tax -o` wrote (else RUN/tax.json if there).")
+    ] = None,
     junit: Annotated[Path | None, typer.Option(help="Write JUnit XML here.")] = None,
     summary: Annotated[Path | None, typer.Option(help="Write (in a GitHub job: add) Markdown here.")] = None,
     save_baseline: Annotated[
@@ -49,6 +52,7 @@ def gate(
     from aligner_bench.errors import UsageError
     from aligner_bench.gate.baseline import make_baseline, read_baseline, write_baseline
     from aligner_bench.gate.decide import decide
+    from aligner_bench.gate.tax import read_tax
     from aligner_bench.runs import Run
 
     if baseline is None and save_baseline is None:
@@ -59,16 +63,17 @@ def gate(
         if path is not None and not path.parent.is_dir():
             raise UsageError(f"{path.parent}: no such folder")
     new = Run(run)
+    taxed = read_tax(new, tax)
     if baseline is not None:
         stored = read_baseline(baseline)
-        report = decide(new, stored, _policy(policy, stored), margin)
+        report = decide(new, stored, _policy(policy, stored), margin, taxed)
         _write(report, junit, summary, format)
         if report.exit_code:
             if save_baseline is not None:
                 typer.echo(f"{save_baseline}: not written, since the gate did not pass", err=True)
             raise typer.Exit(report.exit_code)
     if save_baseline is not None:
-        write_baseline(make_baseline(new), save_baseline)
+        write_baseline(make_baseline(new, tax=taxed), save_baseline)
         typer.echo(f"baseline: {save_baseline}", err=True)
 
 

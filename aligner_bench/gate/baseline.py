@@ -9,11 +9,14 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from aligner_bench.errors import UsageError
+from aligner_bench.gate.tax import METRIC as TAX
+from aligner_bench.gate.tax import read_tax, tax_hashes, tax_questions, tax_series
 from aligner_bench.hashing import canonical_json, digest
 from aligner_bench.observations import Key, observations, questions
 from aligner_bench.runs import Run
 from aligner_bench.schema import Number, Results
 from aligner_bench.tables import COLUMNS, write_text
+from aligner_bench.tax.shape import TaxReport
 from aligner_bench.textsafe import one_line
 
 
@@ -88,12 +91,20 @@ class Baseline(_Row):
         return digest(self.model_dump(mode="json", exclude={"digest"}))
 
 
-def make_baseline(run: Run, results: Results | None = None) -> Baseline:
-    """The baseline of a run; ``results`` are the run's own, where they are computed already."""
+def make_baseline(run: Run, results: Results | None = None, tax: TaxReport | None = None) -> Baseline:
+    """The baseline of a run; ``results`` are the run's own, where they are computed already.
+
+    ``tax`` is what was found of its systems' tax, else what the run's folder holds of it.
+    """
     results = results or run.results()
     tables = {name: run.rows(name) for name in COLUMNS}
     asked = questions(tables)
     hashes = {suite.name: suite.content_hash for suite in results.suites}
+    found = observations(tables)
+    tax = tax or read_tax(run)
+    if tax is not None:
+        asked, hashes = asked | tax_questions(tax), hashes | tax_hashes(tax)
+        found += tax_series(tax)
     order = {suite: sorted(found) for suite, found in asked.items()}
     made = Baseline(
         experiment=results.experiment,
@@ -118,11 +129,20 @@ def make_baseline(run: Run, results: Results | None = None) -> Baseline:
         },
         series=[
             BaselineSeries(**s.key._asdict(), values=[s.values.get(p) for p in order[s.key.suite]])
-            for s in sorted(observations(tables), key=lambda s: s.key)
+            for s in sorted(found, key=lambda s: s.key)
         ],
         estimates=length_controlled(results),
     )
     return made.model_copy(update={"digest": made.made_digest()})
+
+
+def without_tax(baseline: Baseline) -> Baseline:
+    """The same without tasks, for where nothing is left to compare them with."""
+    series = [s for s in baseline.series if s.metric != TAX]
+    tasks = {s.suite for s in baseline.series if s.metric == TAX}
+    suites = {name: suite for name, suite in baseline.suites.items() if name not in tasks}
+    left = baseline.model_copy(update={"series": series, "suites": suites})
+    return left.model_copy(update={"digest": left.made_digest()})
 
 
 def length_controlled(results: Results) -> list[BaselineEstimate]:

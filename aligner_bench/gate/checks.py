@@ -10,10 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from aligner_bench.gate.baseline import Baseline, BaselineEstimate
 from aligner_bench.gate.policy import Rule
+from aligner_bench.gate.tax import METRIC as TAX
 from aligner_bench.observations import METRICS, Key, Question
 from aligner_bench.schema import Number
 
 Outcome = Literal["pass", "fail", "inconclusive"]
+SIGNS = {name: metric.sign for name, metric in METRICS.items()} | {TAX: -1}
 
 
 class Check(BaseModel):
@@ -90,7 +92,7 @@ def _paired(
 
     before, after = ({p: v for p, v in s.items() if category in (None, asked[p].category)} for s in sides)
     ids = [p for p in asked if p in before and p in after]
-    sign = METRICS[key.metric].sign
+    sign = SIGNS[key.metric]
     families = [asked[p].family for p in ids]
     clusters = families if len(set(families)) < len(families) else None
     new, old = ([sign * side[p] for p in ids] for side in (after, before))

@@ -17,9 +17,11 @@ from aligner_bench.errors import UsageError
 from aligner_bench.gate.baseline import Baseline, make_baseline
 from aligner_bench.gate.checks import Check, Outcome, checks_of, values_of
 from aligner_bench.gate.policy import Policy, Rule
+from aligner_bench.gate.tax import METRIC as TAX
 from aligner_bench.gate.words import crowded_categories, sentence
 from aligner_bench.observations import Key
 from aligner_bench.runs import Run
+from aligner_bench.tax.shape import TaxReport
 
 ALPHA = 0.05
 EXIT: Mapping[str, int] = {"pass": 0, "fail": 1, "inconclusive": 3}
@@ -44,13 +46,20 @@ class GateReport(BaseModel):
         return EXIT[self.outcome]
 
 
-def decide(run: Run, baseline: Baseline, policy: Policy, margin: float | None = None) -> GateReport:
+def decide(
+    run: Run,
+    baseline: Baseline,
+    policy: Policy,
+    margin: float | None = None,
+    tax: TaxReport | None = None,
+) -> GateReport:
     """Gate a run against a stored baseline.
 
-    ``margin`` in points takes the place of the policy's default. UsageError where the two cannot be compared:
-    other prompts, another judge, another scale, a number that the run lacks, or nothing left to gate.
+    ``margin`` in points takes the place of the policy's default, and ``tax`` that of the tax in the run's
+    folder. UsageError where the two cannot be compared: other prompts or tasks, another judge, another scale,
+    a number that the run lacks, or nothing left to gate.
     """
-    new = make_baseline(run)
+    new = make_baseline(run, tax=tax)
     if new.scale != baseline.scale:
         raise UsageError(
             f"{run.path}: a run at {new.scale} scale cannot be gated by a {baseline.scale} baseline"
@@ -115,6 +124,8 @@ def _jobs(
 
 def _check_comparable(path: Path, key: Key, new: Baseline, old: Baseline) -> None:
     """UsageError for other prompts, another judge, and what the run lacks: a gate must not be dodged."""
+    if key.metric == TAX:
+        _check_task(path, key, new, old)
     if key.suite not in new.suites:
         raise UsageError(
             f"{path}: has no suite {key.suite!r}, which the baseline has; a policy can leave it out"
@@ -132,6 +143,20 @@ def _check_comparable(path: Path, key: Key, new: Baseline, old: Baseline) -> Non
         )
     if key._replace(metric="") not in _about(new):
         raise UsageError(f"{path}: lacks the {key}, which the baseline has; a policy can leave it out")
+
+
+def _check_task(path: Path, key: Key, new: Baseline, old: Baseline) -> None:
+    """UsageError for a task that was not asked, or in another version or with other questions."""
+    if key.suite not in new.suites:
+        raise UsageError(
+            f"{path}: has no tax on {key.suite!r}, which the baseline has; `aligner-bench tax` finds it "
+            "(-o RUN/tax.json, or gate --tax FILE), and a policy can leave it out"
+        )
+    now, was = (side.suites[key.suite].content_hash for side in (new, old))
+    if now != was:
+        raise UsageError(
+            f"{path}: the task of {key.suite!r} is not the one of the baseline ({now}; expected {was})"
+        )
 
 
 def _has_power(key: Key, new: Baseline, old: Baseline) -> bool:

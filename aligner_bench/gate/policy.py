@@ -9,10 +9,11 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from aligner_bench.errors import UsageError, nearest
+from aligner_bench.gate.tax import METRIC as TAX
 from aligner_bench.observations import METRICS, Key
 from aligner_bench.suites.yamlfile import YamlDocument, read_yaml, validated
 
-GATED = (*METRICS, "lc")
+GATED = (*METRICS, TAX, "lc")
 UNASKED = ("refusals",)
 """Gated only where a rule names them: fewer are better on harmless prompts, and worse on harmful ones."""
 DEFAULT_MARGIN = 3.0

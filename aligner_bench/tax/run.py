@@ -4,20 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from aligner_bench.correctors.correct import correct
 from aligner_bench.correctors.item import Item
 from aligner_bench.errors import UsageError, nearest
 from aligner_bench.experiment import Experiment, UpstreamSystem
+from aligner_bench.hashing import digest
 from aligner_bench.number import Number
 from aligner_bench.tax.lm import Question, check_installed, make_lm
-from aligner_bench.tax.shape import TaxReport, TaxRow, TaxSample
-from aligner_bench.tax.tasks import load_tasks
+from aligner_bench.tax.shape import TaxReport, TaxRow, TaxSample, TaxTask
+from aligner_bench.tax.tasks import SUITE, load_tasks
 from aligner_bench.types import Answer, Completion, Request, Services
 
-Scores = dict[tuple[str, str], dict[str, tuple[float, bool]]]
-"""(task, metric) -> question -> score, and whether more is better."""
+
+class Score(NamedTuple):
+    """One question's score, whether more is better, and the family that the question is of."""
+
+    value: float
+    up: bool
+    family: str | None
+
+
+class Scores(NamedTuple):
+    """(task, metric) -> question -> score; and which tasks these are."""
+
+    by_metric: dict[tuple[str, str], dict[str, Score]]
+    tasks: list[TaxTask]
 
 
 def tax(
@@ -44,22 +57,32 @@ def tax(
         if system.upstream not in alone:
             plain = _answerer(UpstreamSystem(upstream=system.upstream), experiment, services)
             alone[system.upstream] = _scores(plain, found, manager, limit)
-        after = _scores(_answerer(system, experiment, services), found, manager, limit)
-        for key, without in alone[system.upstream].items():
+        after = _scores(_answerer(system, experiment, services), found, manager, limit).by_metric
+        for key, without in alone[system.upstream].by_metric.items():
             pairs = {doc: (without[doc], after[key][doc]) for doc in without if doc in after[key]}
             rows.append(_row(name, key, pairs, margin))
-            samples += [
-                TaxSample(task=key[0], metric=key[1], system=name, doc_id=doc, without=a[0], **{"with": b[0]})
-                for doc, (a, b) in pairs.items()
-            ]
+            samples += [_sample(name, key, doc, *pair) for doc, pair in pairs.items()]
     return TaxReport(
         experiment=experiment.name,
         experiment_hash=experiment.hash(),
         lm_eval=version,
         margin=None if margin is None else margin / 100,
+        tasks=next(iter(alone.values())).tasks,
         rows=rows,
         samples=samples,
         outcome=_overall(rows),
+    )
+
+
+def _sample(system: str, key: tuple[str, str], doc: str, without: Score, after: Score) -> TaxSample:
+    return TaxSample(
+        task=key[0],
+        metric=key[1],
+        system=system,
+        doc_id=doc,
+        family=without.family,
+        without=without.value,
+        **{"with": after.value},
     )
 
 
@@ -117,28 +140,39 @@ def _scores(answer: Any, tasks: Sequence[Any], manager: Any, limit: int | None) 
         bootstrap_iters=0,
     )
     better: Mapping[str, Mapping[str, bool]] = found["higher_is_better"]
-    scores: Scores = {}
+    scores: dict[tuple[str, str], dict[str, Score]] = {}
     for task, logged in found["samples"].items():
         for sample in logged:
             for metric in sample["metrics"]:
                 if isinstance(sample[metric], int | float):
                     up = bool(better.get(task, {}).get(metric, True))
-                    place = scores.setdefault((task, metric), {})
-                    place[str(sample["doc"].get("prompt_id") or sample["doc_id"])] = float(sample[metric]), up
-    return scores
+                    family = sample["doc"].get("family") if task.startswith(SUITE) else None
+                    score = Score(float(sample[metric]), up, family)
+                    scores.setdefault((task, metric), {})[_doc_id(sample)] = score
+    tasks = [_task(task, found["versions"], logged) for task, logged in found["samples"].items()]
+    return Scores(scores, tasks)
+
+
+def _doc_id(sample: Mapping[str, Any]) -> str:
+    return str(sample["doc"].get("prompt_id") or sample["doc_id"])
+
+
+def _task(name: str, versions: Mapping[str, Any], logged: Sequence[Mapping[str, Any]]) -> TaxTask:
+    asked = sorted({(_doc_id(s), s["prompt_hash"], s["target_hash"]) for s in logged})
+    return TaxTask(task=name, version=str(versions.get(name)), content_hash=digest([list(q) for q in asked]))
 
 
 def _row(
     system: str,
     key: tuple[str, str],
-    pairs: Mapping[str, tuple[tuple[float, bool], tuple[float, bool]]],
+    pairs: Mapping[str, tuple[Score, Score]],
     margin: float | None,
 ) -> TaxRow:
     from aligner_bench.stats.hypothesis_tests import mcnemar_exact, paired_difference
     from aligner_bench.stats.power import noninferiority
 
-    sign = 1 if all(before[1] for before, _ in pairs.values()) else -1
-    old, new = ([sign * pair[side][0] for pair in pairs.values()] for side in (0, 1))
+    sign = 1 if all(before.up for before, _ in pairs.values()) else -1
+    old, new = ([sign * pair[side].value for pair in pairs.values()] for side in (0, 1))
     gain = paired_difference(new, old, None, level=0.90)
     decision = noninferiority(gain, margin / 100) if margin is not None else None
     lost, gained = (sum(s * (b - a) < 0 for a, b in zip(old, new, strict=True)) for s in (1, -1))
@@ -147,6 +181,7 @@ def _row(
         metric=key[1],
         system=system,
         n=len(pairs),
+        higher_is_better=sign > 0,
         without=sign * sum(old) / len(old),
         difference=Number.of(gain),
         n_lost=lost,

@@ -18,8 +18,17 @@ class TaxSample(Published):
     metric: str
     system: str
     doc_id: str
+    family: str | None = Field(None, description="of suites whose prompts come in families")
     without: float
     with_: float = Field(alias="with")
+
+
+class TaxTask(Published):
+    """Which task this is: equal ones asked the same questions and took the same answers for right."""
+
+    task: str
+    version: str = Field(description="the suite's, or what lm-eval's task states")
+    content_hash: str = Field(description="SHA-256 of each question's number, prompt and target")
 
 
 class TaxRow(Published):
@@ -29,6 +38,7 @@ class TaxRow(Published):
     metric: str
     system: str
     n: int
+    higher_is_better: bool = True
     without: float = Field(description="mean score of the upstream alone")
     with_: float = Field(alias="with", description="mean score of the system")
     difference: Number = Field(
@@ -50,6 +60,7 @@ class TaxReport(Published):
     experiment_hash: str
     lm_eval: str = Field(description="lm-eval's version")
     margin: float | None = Field(description="largest accepted loss, as a fraction")
+    tasks: list[TaxTask] = Field(default_factory=list)
     rows: list[TaxRow]
     samples: list[TaxSample]
     outcome: Outcome | None

@@ -17,7 +17,7 @@ def load_tasks(names: list[str], data_dir: Path | None, max_new_tokens: int) -> 
     """What ``lm_eval.simple_evaluate`` takes as tasks, and its task manager. UsageError for unknown ones."""
     from lm_eval.tasks import TaskManager
 
-    files = [Path(name) for name in names if name.endswith((".yaml", ".yml"))]
+    files = [Path(name) for name in names if _is_file(name)]
     for file in files:
         if not file.is_file():
             raise UsageError(f"tax: no such task file: {file}")
@@ -26,10 +26,15 @@ def load_tasks(names: list[str], data_dir: Path | None, max_new_tokens: int) -> 
     return [_task(name, manager, data_dir, max_new_tokens) for name in names], manager
 
 
+def _is_file(name: str) -> bool:
+    """A task of lm-eval by its file; suites may be files, too."""
+    return name.endswith((".yaml", ".yml")) and not name.startswith(SUITE)
+
+
 def _task(name: str, manager: Any, data_dir: Path | None, max_new_tokens: int) -> Any:
     if name.startswith(SUITE):
         return _suite_task(name.removeprefix(SUITE), data_dir, max_new_tokens)
-    if name.endswith((".yaml", ".yml")):
+    if _is_file(name):
         return _task_name(Path(name))
     if name not in manager.all_tasks:
         raise UsageError(
@@ -55,7 +60,12 @@ def _suite_task(name: str, data_dir: Path | None, max_new_tokens: int) -> Any:
 
     suite = load_suite(name, data_dir=data_dir)
     rows = [
-        {"prompt_id": p.prompt_id, "question": p.text, "references": list(p.references)}
+        {
+            "prompt_id": p.prompt_id,
+            "family": p.family,
+            "question": p.text,
+            "references": list(p.references),
+        }
         for p in suite.prompts
         if p.references
     ]
@@ -69,6 +79,7 @@ def _suite_task(name: str, data_dir: Path | None, max_new_tokens: int) -> Any:
         "doc_to_text": "{{question}}",
         "doc_to_target": "{{references[0]}}",
         "process_results": _scored,
+        "metadata": {"version": f"{suite.version} ({suite.content_hash[:16]})"},
         "metric_list": [{"metric": METRIC, "aggregation": "mean", "higher_is_better": True}],
         "generation_kwargs": {"until": [], "max_gen_toks": max_new_tokens, "do_sample": False},
     }

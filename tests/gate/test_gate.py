@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 import aligner_bench
-from aligner_bench.cli.main import main
 from aligner_bench.errors import UsageError
 from aligner_bench.gate.baseline import make_baseline, read_baseline, write_baseline
 from aligner_bench.gate.decide import GateReport, decide
@@ -25,28 +24,6 @@ from aligner_bench.verify import verify
 from tests.conftest import ROOT
 from tests.gate.junit import check_junit
 from tests.test_compare import answers, make, right
-
-
-@pytest.fixture
-def command(capsys, monkeypatch):
-    """``aligner-bench ARGUMENTS`` within this process: exit code, stdout and stderr."""
-
-    def call(*arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
-        with monkeypatch.context() as patch:
-            patch.setattr(sys, "argv", ["aligner-bench", *map(str, arguments)])
-            for name, value in variables.items():
-                patch.setenv(name, value)
-            capsys.readouterr()
-            try:
-                main()
-                code = 0
-            except SystemExit as end:
-                code = int(end.code or 0)
-        said = capsys.readouterr()
-        return subprocess.CompletedProcess(arguments, code, said.out, said.err)
-
-    return call
-
 
 WHOLE = Policy(rules=(Rule(metrics=("accuracy",), systems=("new",)),))
 
