@@ -43,7 +43,13 @@ class Extra(NamedTuple):
 CORE = (
     *(("evalica", "evalica"), ("jinja2", "jinja2"), ("numpy", "numpy"), ("pandas", "pandas")),
     *(("pyarrow", "pyarrow"), ("pydantic", "pydantic"), ("yaml", "pyyaml")),
-    *(("rich", "rich"), ("scipy", "scipy"), ("statsmodels", "statsmodels"), ("typer", "typer")),
+    *(
+        ("rapidfuzz", "rapidfuzz"),
+        ("rich", "rich"),
+        ("scipy", "scipy"),
+        ("statsmodels", "statsmodels"),
+        ("typer", "typer"),
+    ),
 )
 _TORCH = (("torch", "torch"), ("transformers", "transformers"))
 EXTRAS: dict[str, Extra] = {

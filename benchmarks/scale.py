@@ -64,7 +64,8 @@ def write_experiment(folder: Path, name: str, n: int) -> None:
     )
     (folder / f"{name}.yaml").write_text(
         f"name: scale-{name}\nsuites: [suite-{name}.yaml]\n"
-        f"models:\n  a: {{engine: replay, path: {name}-a.jsonl}}\n  b: {{engine: replay, path: {name}-b.jsonl}}\n"
+        f"models:\n  a: {{engine: replay, path: {name}-a.jsonl}}\n"
+        f"  b: {{engine: replay, path: {name}-b.jsonl}}\n"
         "systems:\n  one: {upstream: a}\n  two: {upstream: b}\n"
         "judges:\n  facts: {kind: reference}\n"
         "comparisons:\n  - {candidate: one, baselines: [two]}\n"

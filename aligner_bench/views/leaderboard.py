@@ -34,6 +34,7 @@ _HEADS = (
 )
 
 
+_SHORT = 14  # characters of a name
 _JUSTIFY: tuple[JustifyMethod, ...] = ("left", "left", *("right",) * 5, "left")
 
 
@@ -182,13 +183,18 @@ def print_table(results: Results) -> None:
 
     console = Console()
     tables: dict[tuple[str, str], Table] = {}
+    # On a narrow terminal intervals break over lines, names only where they are long.
+    short = all(max(len(row.system), len(row.baseline)) <= _SHORT for row in results.rows)
     for row, line in zip(results.rows, cells(results), strict=True):
         if (row.suite, row.judge) not in tables:
             power = "" if row.has_power else ", power not shown"
             title = Text(terminal_safe(f"{row.suite}, judge {row.judge}{power} (95 % intervals)"))
-            table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
+            table = Table(
+                box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False, padding=(0, 1, 0, 0)
+            )
             for head, justify in zip(_HEADS[2:], _JUSTIFY, strict=True):
-                table.add_column(head, justify=justify, overflow="fold")
+                whole = short and head in ("system", "baseline", "W/T/L", "n", "conclusion")
+                table.add_column(head, justify=justify, overflow="fold", no_wrap=whole)
             tables[row.suite, row.judge] = table
         style = "" if row.has_power else "dim"
         tables[row.suite, row.judge].add_row(*(Text(terminal_safe(c)) for c in line[2:]), style=style)
