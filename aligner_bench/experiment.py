@@ -152,15 +152,18 @@ class Experiment(_Spec):
     _folder: Path | None = PrivateAttr(None)
 
     @classmethod
-    def load(cls, path: str | Path) -> Experiment:
+    def load(cls, path: str | Path, scale: Literal["full", "smoke"] = "full") -> Experiment:
         """Read and check an experiment file, or a packaged one by name.
 
-        Raises UsageError in one line with file, line and field.
+        At ``smoke`` scale it is swapped for its small stand-in, and what only the large one needs may be
+        missing. Raises UsageError in one line with file, line and field.
         """
         document = read_yaml(find_experiment(path), "an experiment file")
         experiment = validated(cls, document)
         _check_names(experiment, document)
         experiment._folder = document.path.parent
+        if scale == "smoke":
+            experiment = experiment.smoke()
         _check_judges(experiment, document)
         return experiment
 
@@ -398,8 +401,10 @@ def _check_names(experiment: Experiment, document: YamlDocument) -> None:
 
 def _check_judges(experiment: Experiment, document: YamlDocument) -> None:
     """What a judge needs beside names (a rubric, an annotator, a recording) must be there."""
+    declared = experiment.stand_ins.judges if experiment.scale == "smoke" else ()
     for name, field, problem in faults(experiment.anchored_judges()):
-        at = ("judges", name, field)
+        own = name.removeprefix("stand-in-for-") if experiment.scale == "smoke" else name
+        at = ("stand_ins", "judges", name, field) if name in declared else ("judges", own, field)
         raise UsageError(f"{document.path}:{document.line_of(at)}: {'.'.join(at)}: {problem}")
 
 

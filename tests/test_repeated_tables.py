@@ -6,6 +6,9 @@ import csv
 import io
 import json
 import math
+import os
+import subprocess
+import sys
 from collections import Counter
 
 import pytest
@@ -22,6 +25,7 @@ from aligner_bench.results import compute
 from aligner_bench.runner.plan import make_plan
 from aligner_bench.runner.plan_report import plan_report
 from aligner_bench.views import published
+from tests.conftest import ROOT
 
 TABLES = {"table1": 108, "table2": 36, "table3": 36, "table4": 108, "table5": 36, "table6": 36, "figure3": 42}
 
@@ -255,6 +259,77 @@ def test_labels_that_fit_no_cell_name_the_nearest(tmp_path):
         UsageError, match="no cell has aligner_model 'GPT2 Large'; did you mean 'GPT-2 Large'"
     ):
         Experiment.load(path)
+
+
+_WITHOUT_ALPACA_EVAL = """\
+import importlib.util, sys
+
+def gone(name):
+    return name.split(".")[0] == "alpaca_eval"
+
+class Gone:
+    def find_spec(self, name, path=None, target=None):
+        if gone(name):
+            raise ModuleNotFoundError(name)
+
+find = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *rest: None if gone(name) else find(name, *rest)
+sys.meta_path.insert(0, Gone())
+from aligner_bench.cli.main import main
+main()
+"""
+
+
+@pytest.fixture
+def bare(tmp_path):
+    """The command line where alpaca-eval is not installed."""
+
+    def call(*arguments):
+        return subprocess.run(
+            [sys.executable, "-c", _WITHOUT_ALPACA_EVAL, *map(str, arguments)],
+            cwd=tmp_path,
+            env={**os.environ, "HF_HUB_OFFLINE": "1", "COLUMNS": "200", "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+        )
+
+    return call
+
+
+def test_smoke_scale_needs_no_alpaca_eval_and_full_scale_says_that_it_does(bare):
+    for name in ("table1", "table2", "table3", "figure3"):
+        done = bare("plan", f"ngweta2024-{name}", "--scale", "smoke")
+        assert done.returncode == 0, done.stderr
+        assert f"cells: {TABLES[name]} of ngweta2024/{name}" in done.stdout
+    full = bare("plan", "ngweta2024-table1")
+    assert full.returncode == 2
+    assert "judges.gpt4.annotator: judge alpaca_eval needs the package alpaca-eval" in full.stderr
+    assert full.stderr.count("\n") == 1
+
+
+def test_a_judge_that_stays_at_smoke_scale_is_still_checked(bare, tmp_path):
+    (tmp_path / "exp.yaml").write_text(
+        "name: e\nsuites: [quick-facts]\n"
+        "models:\n  m: {engine: hf, model: x/y, smoke: smollm2-135m-instruct}\n"
+        "systems:\n  base: {upstream: m}\n  new: {upstream: m, corrector: {kind: identity}}\n"
+        "judges:\n  gpt4: {kind: alpaca_eval}\ncomparisons: [{candidate: new, baselines: [base]}]\n"
+    )
+    done = bare("plan", "exp.yaml", "--scale", "smoke")
+    assert done.returncode == 2
+    assert "exp.yaml:9: judges.gpt4.annotator: judge alpaca_eval needs the package" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_smoke_run_without_alpaca_eval(models, bare, tmp_path):
+    out, ledger = tmp_path / "run", tmp_path / "l.sqlite"
+    command = ("run", "ngweta2024-figure3", "--scale", "smoke", "--limit", "1", "--out", out, "-q")
+    done = bare(*command, "--ledger", ledger)
+    assert done.returncode == 0, done.stderr
+    results = aligner_bench.Run(out).results()
+    assert {judge.judge for judge in results.judges} == {"inspectors", "stand-in-for-pairrm-format-test"}
+    assert not any(row.comparable for row in results.papers)
 
 
 @pytest.mark.slow

@@ -209,10 +209,7 @@ def report(
 def _load(name: str, limit: int | None, scale: Scale) -> Experiment:
     from aligner_bench.experiment import Experiment
 
-    experiment = Experiment.load(name)
-    if scale is Scale.smoke:
-        experiment = experiment.smoke()
-    return experiment.limited(limit)
+    return Experiment.load(name, scale.value).limited(limit)
 
 
 @contextmanager
