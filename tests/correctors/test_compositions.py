@@ -178,7 +178,7 @@ def test_compositions_nest_and_know_all_that_is_in_them():
         ("twice", "candidate", "2"),
         ("far", "pick", "2"),
     ]
-    assert answer.calls == 1 + 2 + 3
+    assert answer.calls == 1 + 2 + 3 + 2  # the last two by the judge that picked, once in each order
     assert (
         toys.scored["i", "q", "0"] == 2
     )  # at the start, and of the text that came back; the gate asks no more
@@ -269,7 +269,7 @@ def test_every_composition_with_a_real_model(models, cli, tmp_path):
     again = cli("run", *args)
     assert again.returncode == 0, again.stderr
     assert (out / "leaderboard.json").read_bytes() == board
-    assert Run(out).manifest["ledger"]["done"] == {}
+    assert "work items: 0 done" in again.stdout
 
 
 def test_a_smoke_run_swaps_rankers_however_deep(tmp_path):
