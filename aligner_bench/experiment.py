@@ -9,11 +9,11 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, model_validator
 
 from aligner_bench.correctors.specs import CorrectorSpec
-from aligner_bench.correctors.templates import get_template
 from aligner_bench.costs import KnownPrice, PriceSpec, price_of
-from aligner_bench.engines.base import ModelSpec, engine_names
+from aligner_bench.engines.base import ModelSpec
 from aligner_bench.engines.gguf import is_gguf
 from aligner_bench.errors import UsageError, nearest
+from aligner_bench.experiment_names import check_names
 from aligner_bench.hashing import digest
 from aligner_bench.inspectors.base import InspectorSpec
 from aligner_bench.judges.references import (
@@ -22,12 +22,11 @@ from aligner_bench.judges.references import (
     faults,
     live_model,
     own_models,
-    references,
     stand_ins,
 )
 from aligner_bench.judges.specs import JudgeSpec
 from aligner_bench.packaged import packaged_dir
-from aligner_bench.paper_spec import PaperSpec, cells
+from aligner_bench.paper_spec import PaperSpec
 from aligner_bench.profiles import applied, capped
 from aligner_bench.raters.specs import RaterSpec
 from aligner_bench.suites.yamlfile import YamlDocument, read_yaml, validated
@@ -160,7 +159,7 @@ class Experiment(_Spec):
         """
         document = read_yaml(find_experiment(path), "an experiment file")
         experiment = validated(cls, document)
-        _check_names(experiment, document)
+        check_names(experiment, document)
         experiment._folder = document.path.parent
         if scale == "smoke":
             experiment = experiment.smoke()
@@ -338,67 +337,6 @@ def find_experiment(path: str | Path) -> Path:
     raise UsageError(f"no such experiment file: {path}; {nearest(str(path), names)}")
 
 
-def _check_names(experiment: Experiment, document: YamlDocument) -> None:
-    """Every name that is used must be defined; the error names the line where it is used."""
-
-    def check(name: str, defined: Mapping[str, Any], what: str, at: Location) -> None:
-        if name not in defined:
-            where = f"{document.path}:{document.line_of(at)}: {'.'.join(map(str, at))}"
-            raise UsageError(f"{where}: unknown {what} {name!r}; {nearest(name, defined)}")
-
-    for name, model in experiment.models.items():
-        check(model.engine, dict.fromkeys(engine_names()), "engine", ("models", name, "engine"))
-    for name, system in experiment.systems.items():
-        at: Location = ("systems", name)
-        check(system.upstream, experiment.models, "model", (*at, "upstream"))
-        if isinstance(system, BestOfNSystem):
-            for inspector in system.inspectors:
-                check(inspector, experiment.inspectors, "inspector", (*at, "inspectors"))
-        if isinstance(system, UpstreamSystem) and system.corrector is not None:
-            for model_name in system.corrector.models():
-                check(model_name, experiment.models, "model", (*at, "corrector"))
-            for inspector in system.corrector.inspectors():
-                check(inspector, experiment.inspectors, "inspector", (*at, "corrector"))
-            for aligner in system.corrector.aligners():
-                get_template(aligner.template)
-    for name, rater in experiment.raters.items():
-        at = ("raters", name)
-        check(rater.model, experiment.models, "model", (*at, "model"))
-        for suite in rater.suites:
-            check(suite, dict.fromkeys(_suite_names(experiment)), "suite", (*at, "suites"))
-        if name in experiment.judges:
-            where = f"{document.path}:{document.line_of(at)}: raters.{name}"
-            raise UsageError(f"{where}: a judge has this name; a rater needs one of its own")
-    for name in experiment.prices:
-        check(name, experiment.models, "model", ("prices", name))
-    for name, judge in experiment.stand_ins.judges.items():
-        for field, what, used in references(judge):
-            check(used, getattr(experiment, f"{what}s"), what, ("stand_ins", "judges", name, field))
-    for name, judge in experiment.judges.items():
-        at = ("judges", name)
-        for field, what, used in references(judge):
-            check(used, getattr(experiment, f"{what}s"), what, (*at, field))
-        for suite in judge.suites:
-            check(suite, dict.fromkeys(_suite_names(experiment)), "suite", (*at, "suites"))
-    for i, comparison in enumerate(experiment.comparisons):
-        at = ("comparisons", i)
-        check(comparison.candidate, experiment.systems, "system", (*at, "candidate"))
-        for baseline in comparison.baselines:
-            check(baseline, experiment.systems, "system", (*at, "baselines"))
-        for judge_name in comparison.judges:
-            check(judge_name, experiment.judges, "judge", (*at, "judges"))
-    if experiment.headline is not None:
-        check(experiment.headline, experiment.judges, "judge", ("headline",))
-    for name, sizes in experiment.trends.items():
-        for system_name in sizes:
-            check(system_name, experiment.systems, "system", ("trends", name, system_name))
-    if experiment.paper is not None:
-        check(experiment.paper.judge, experiment.judges, "judge", ("paper", "judge"))
-        for name in experiment.paper.labels:
-            check(name, experiment.systems, "system", ("paper", "labels", name))
-        cells(experiment.paper, experiment.pairs(), _suite_names(experiment))
-
-
 def _check_judges(experiment: Experiment, document: YamlDocument) -> None:
     """What a judge needs beside names (a rubric, an annotator, a recording) must be there."""
     declared = experiment.stand_ins.judges if experiment.scale == "smoke" else ()
@@ -406,7 +344,3 @@ def _check_judges(experiment: Experiment, document: YamlDocument) -> None:
         own = name.removeprefix("stand-in-for-") if experiment.scale == "smoke" else name
         at = ("stand_ins", "judges", name, field) if name in declared else ("judges", own, field)
         raise UsageError(f"{document.path}:{document.line_of(at)}: {'.'.join(at)}: {problem}")
-
-
-def _suite_names(experiment: Experiment) -> list[str]:
-    return [f"{use.name}:{use.subset}" if use.subset else use.name for use in experiment.suites]
