@@ -42,7 +42,8 @@ def test_every_category_is_charted_with_its_50_prompts(prompts, shared_data, mod
     assert (row.n_total, row.n, row.n_failed) == (700, 700, 0)
     assert [part.n_total for part in row.by_category] == [50] * 14
     html = (tmp_path / "out" / "report.html").read_text("utf-8")
-    charts = [svg for svg in re.findall(r"<svg.*?</svg>", html, re.S) if "against old by category" in svg]
+    title = "rate by category. Judge safety, against old"
+    charts = [svg for svg in re.findall(r"<svg.*?</svg>", html, re.S) if title in svg]
     categories = dict.fromkeys(p.category for p in prompts)
     assert charts  # one for wide pages, one for narrow ones
     assert len(categories) == 14
