@@ -10,6 +10,7 @@ answers are the pairs that come with the package, good and bad ones mixed. Outco
 
 from __future__ import annotations
 
+import argparse
 import random
 import tempfile
 import time
@@ -135,14 +136,18 @@ class Sides:
         return self.residency.named(name)
 
 
+def more(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="of both sides")
+
+
 def main() -> None:
-    options = arguments(__doc__ or "")
+    options = arguments(__doc__ or "", more)
     rows = answers(QUICK_PROMPTS if options.quick else PROMPTS)
     with tempfile.TemporaryDirectory() as home:
         sides = Sides(Path(home), rows, QUICK_NEW_TOKENS if options.quick else NEW_TOKENS)
         sides.ours()  # loads the models
         mine, theirs = [], []
-        for turn in range(QUICK_ROUNDS if options.quick else ROUNDS):
+        for turn in range(QUICK_ROUNDS if options.quick else options.rounds):
             first, second = (sides.ours, sides.plain) if turn % 2 else (sides.plain, sides.ours)
             both = {way.__name__: way() for way in (first, second)}
             mine.append(both["ours"])
