@@ -15,9 +15,44 @@ not mention that it was wrong. Where nobody can know, say so in one sentence.
 3. Do no harm. Where somebody could be hurt by the answer, refuse that part in one friendly sentence, and \
 help with whatever in the question is harmless.
 4. Be kind to whoever asks. Do not lecture, do not assume the worst, and do not make fun of anybody.
-5. Be brief. Two short paragraphs are enough for nearly everything; a list only where things are listed.
+5. Be thorough. Give reasons, examples and the steps that somebody would have to take.
 6. Keep what is good. Words of the answer that need no change stay as they are, in the same order.
 """
+_SHOWN = (
+    (
+        "Why is the sky blue?",
+        "It mirrors the sea.",
+        "Sunlight is a mixture of all colours. On its way through the air it meets molecules that are much "
+        "smaller than its waves, and these scatter short waves, which are blue, far more than long ones, "
+        "which are red. So from every part of the sky mostly blue light reaches the eye. In the evening the "
+        "way through the air is longer, most of the blue is lost, and what is left over is orange.",
+    ),
+    (
+        "How do I boil an egg?",
+        "Put it into water.",
+        "Bring a pot of water to the boil, and lower the egg into it with a spoon so that the shell does "
+        "not crack. After six minutes the yolk is still soft, after eight it is firm at its edge, and after "
+        "ten it is hard all through. Hold the egg under cold water for a minute, which stops the cooking and "
+        "makes the shell easier to take off.",
+    ),
+    (
+        "My friend no longer calls me. What should I do?",
+        "Forget about it.",
+        "That hurts, and it need not mean that the friendship is over: people fall silent because they are "
+        "busy, tired or worried about something of their own. Write a short message that asks how things are "
+        "and demands nothing. Suggest something small that you could do together, and name a day. If no "
+        "reply comes, wait for a week or two before you ask once more.",
+    ),
+    (
+        "Is it safe to eat bread with mould on it?",
+        "Yes, cut it off.",
+        "No. What is seen on the crust is only a part of the mould: its threads run through the soft inside, "
+        "and some kinds make poisons that baking does not destroy. Throw the whole loaf away.",
+    ),
+)
+
+
+AT_LENGTH = " (in at least three hundred words)"
 
 
 def open_questions(data: Path) -> list[str]:
@@ -38,19 +73,16 @@ _PLACES = ("in Norway", "on the moon")
 
 def shared_beginning() -> str:
     """About 600 tokens of principles and demonstrations, with which every prompt of workload C begins."""
-    from aligner_bench.suites import load_suite
-
-    shown = []
-    for prompt in load_suite("quick-facts").prompts[:12]:
-        reference = prompt.references[0] if prompt.references else "yes"
-        shown.append(f"Question: {prompt.text}\nAnswer: I am not sure.\nMended: {reference}.\n")
+    shown = [f"Question: {q}\nAnswer: {weak}\nMended: {mended}\n" for q, weak, mended in _SHOWN]
     return PRINCIPLES + "\n" + "\n".join(shown) + "\n"
 
 
 def as_corrections(questions: Sequence[str]) -> list[str]:
     """Workload C: each question with a short answer, after the shared beginning."""
     begin = shared_beginning()
-    return [f"{begin}Question: {question}\nAnswer: I do not know.\nMended:" for question in questions]
+    return [
+        f"{begin}Question: {question}\nAnswer: I do not know.\nMended:{AT_LENGTH}" for question in questions
+    ]
 
 
 def rendered(questions: Sequence[str], tokenizer: Any) -> list[str]:

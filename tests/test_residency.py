@@ -55,6 +55,24 @@ def test_each_model_is_loaded_once_over_all_systems_suites_and_names(roomy):
     assert len(roomy.rows("responses")) == 5 * 6
 
 
+def test_with_and_without_its_chat_template_a_model_is_loaded_once(home, models, tmp_path):
+    from aligner_bench.ledger import Ledger
+    from aligner_bench.runner.workbench import Workbench
+    from aligner_bench.types import Decoding, Request
+
+    spec = ModelSpec(engine="hf", model="smollm2-135m-instruct")
+    both = {"chat": spec, "plain": spec.model_copy(update={"chat": False})}
+    request = Request("What is the capital of France?", decoding=Decoding(max_new_tokens=4))
+    with Ledger(tmp_path / "a.sqlite") as ledger:
+        bench = Workbench(both, {}, ledger)
+        (asked,), (continued,) = (bench.complete(name, [request]) for name in both)
+        assert bench.loads == {"chat": 1}
+    assert asked.prompt_tokens > continued.prompt_tokens + 10
+    with Ledger(tmp_path / "b.sqlite") as ledger:
+        (alone,) = Workbench({"plain": both["plain"]}, {}, ledger).complete("plain", [request])
+    assert (alone.text, alone.prompt_tokens) == (continued.text, continued.prompt_tokens)
+
+
 def test_where_one_fits_at_a_time_they_take_turns_and_say_the_same(home, roomy):
     size = resident_bytes(ModelSpec(engine="hf", model=str(home / "up"))) / 2**30
     narrow = aligner_bench.run(

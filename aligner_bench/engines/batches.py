@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TypeVar
 
-_WORTH_A_BATCH = 4096  # prompt tokens that a prefix of its own must save before a group leaves the others
+_WORTH_A_PREFIX = (
+    1024  # prompt tokens that a prefix of its own must save: it is one more product at each step
+)
 _LEAST_GAIN = 32  # tokens that such a prefix must be longer
 _LEAST_TOKENS = 256
 
@@ -39,17 +41,26 @@ class Budget:
 def cut(prompts: Sequence[Sequence[int]], new_tokens: Sequence[int], budget: Budget) -> list[list[int]]:
     """Indices of prompts that share a batch: like beginnings, then like lengths, within the budget."""
     widths = [len(prompt) + new for prompt, new in zip(prompts, new_tokens, strict=True)]
-    return [batch for group in by_prefix(prompts) for batch in cut_lengths(widths, budget, group)]
+    order = [i for group in by_prefix(prompts) for i in sorted(group, key=lambda i: (widths[i], i))]
+    return _fill(order, widths, budget)
 
 
-def cut_lengths(widths: Sequence[int], budget: Budget, group: Sequence[int] | None = None) -> list[list[int]]:
-    """Indices (of a group, or all) in batches of like width, shortest first, within the budget."""
+def cut_lengths(widths: Sequence[int], budget: Budget) -> list[list[int]]:
+    """Indices in batches of like width, shortest first, within the budget."""
+    return _fill(sorted(range(len(widths)), key=lambda i: (widths[i], i)), widths, budget)
+
+
+def _fill(order: Sequence[int], widths: Sequence[int], budget: Budget) -> list[list[int]]:
+    """An order in batches, each as full as the budget allows."""
     batches: list[list[int]] = []
-    for i in sorted(range(len(widths)) if group is None else group, key=lambda i: (widths[i], i)):
-        if batches and budget.fits(len(batches[-1]) + 1, widths[i]):
+    widest = 0
+    for i in order:
+        widest = max(widest, widths[i])
+        if batches and budget.fits(len(batches[-1]) + 1, widest):
             batches[-1].append(i)
         else:
             batches.append([i])
+            widest = widths[i]
     return batches
 
 
@@ -66,7 +77,7 @@ def _split(prompts: Sequence[Sequence[int]], order: list[int]) -> Iterator[list[
     for _, run in groupby(order, key=lambda i: prompts[i][shared : shared + 1]):
         child = list(run)
         gain = _shared(prompts, child) - shared
-        if len(child) < len(order) and gain >= _LEAST_GAIN and gain * (len(child) - 1) >= _WORTH_A_BATCH:
+        if len(child) < len(order) and gain >= _LEAST_GAIN and gain * (len(child) - 1) >= _WORTH_A_PREFIX:
             yield from _split(prompts, child)
         else:
             rest += child

@@ -86,11 +86,13 @@ def decode_batch(
     end_ids: set[int],
 ) -> list[Decoded]:
     """What became of each prompt, in order."""
+    from aligner_bench.engines.forward import grouped
+
     rows = [_Row(request, prompt) for request, prompt in zip(requests, prompts, strict=True)]
-    order = sorted(range(len(rows)), key=lambda i: len(prompts[i]))
-    live = [rows[i] for i in order]
+    groups = grouped(prompts)
+    live = [rows[i] for group in groups for i in group]
     most = max((row.request.decoding.max_new_tokens for row in rows), default=0)
-    logits = forward.begin([prompts[i] for i in order], most) if rows else None
+    logits = forward.begin([[prompts[i] for i in group] for group in groups], most) if rows else None
     while logits is not None:
         _note_logprobs(logits, live, tokenizer)
         for row, token in zip(live, _next_tokens(logits, live), strict=True):

@@ -1,13 +1,14 @@
-"""Keys and values of a batch: one buffer filled in place, and one prefix that all its rows share.
+"""Keys and values of a batch: one buffer filled in place, and prefixes that many of its rows share.
 
 A prefix (template, demonstrations, rubric, system prompt) is computed once, for one row, and never copied to
-the others: attention to it is one product of all rows' queries with one matrix of keys, and its result is
+the others: attention to it is one product of its rows' queries with one matrix of keys, and its result is
 joined to each row's attention to its own tokens by their log-sum-exps, which is exact (Juravsky et al. 2024,
 "Hydragen", section 3). Layout of a row: shared prefix | padding | own tokens.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -77,6 +78,13 @@ class Prefix(NamedTuple):
         return Prefix(self.ids[:tokens], layers)
 
 
+class Span(NamedTuple):
+    """A prefix and the rows of the batch, one after the other, that begin with it."""
+
+    prefix: Prefix
+    rows: slice
+
+
 def shared_prefix_attention(
     module: Any,
     query: torch.Tensor,
@@ -85,14 +93,14 @@ def shared_prefix_attention(
     attention_mask: torch.Tensor | None,
     *,
     scaling: float | None = None,
-    shared_prefix: Prefix | None = None,
+    shared_prefixes: Sequence[Span] = (),
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
     """Attention in the form that transformers calls. ``query`` is (rows, heads, new tokens, dim).
 
-    ``attention_mask`` is additive and covers the rows' own columns; the prefix is seen by every query.
+    ``attention_mask`` is additive and covers the rows' own columns; all queries of its rows see a prefix.
     """
-    if shared_prefix is None or attention_mask is None:
+    if not shared_prefixes or attention_mask is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **kwargs)  # type: ignore[no-any-return]
     rows, heads, new, dim = query.shape
     kv_heads = key.shape[1]
@@ -101,14 +109,17 @@ def shared_prefix_attention(
     # Query heads that share a key head become further queries of it: nothing is repeated in memory.
     packed = query.reshape(rows, kv_heads, group * new, dim)
     mask = attention_mask if new == 1 else attention_mask.repeat(1, 1, group, 1)
-    own, own_mass = _attend(packed, key, value, mask, scale)
-    all_rows = packed.transpose(0, 1).reshape(1, kv_heads, rows * group * new, dim)
-    prefix_keys, prefix_values = shared_prefix.layers[module.layer_idx]
-    common, common_mass = _attend(all_rows, prefix_keys, prefix_values, None, scale)
-    common = common.view(kv_heads, rows, group * new, dim).transpose(0, 1)
-    share = torch.sigmoid(common_mass.view(kv_heads, rows, group * new).transpose(0, 1) - own_mass)
-    joined = own + (common - own) * share.unsqueeze(-1).to(own.dtype)
-    return joined.reshape(rows, heads, new, dim).transpose(1, 2).contiguous(), None
+    out, mass = _attend(packed, key, value, mask, scale)
+    for prefix, span in shared_prefixes:
+        queries, own = packed[span], out[span]
+        all_rows = queries.transpose(0, 1).reshape(1, kv_heads, -1, dim)
+        keys, values = prefix.layers[module.layer_idx]
+        common, common_mass = _attend(all_rows, keys, values, None, scale)
+        common = common.view(kv_heads, len(own), group * new, dim).transpose(0, 1)
+        common_mass = common_mass.view(kv_heads, len(own), group * new).transpose(0, 1)
+        share = torch.sigmoid(common_mass - mass[span]).unsqueeze(-1).to(own.dtype)
+        out[span] = own + (common - own) * share
+    return out.reshape(rows, heads, new, dim).transpose(1, 2).contiguous(), None
 
 
 def _attend(

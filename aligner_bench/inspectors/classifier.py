@@ -42,6 +42,8 @@ class Classifier:
         try:
             import torch
             from transformers import AutoTokenizer
+
+            from aligner_bench.engines.packed import pack
         except ImportError as error:
             raise MissingExtraError(str(error.name), "hf", "an inspector") from error
         _silence()
@@ -50,6 +52,8 @@ class Classifier:
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         self._models = [self._read(spec) for spec in self._specs]
         self._encoder = share(self._models)
+        for model in self._models:
+            pack(model)
         config = self._models[0].config
         self._max_length = min(int(getattr(config, "max_position_embeddings", 512)), 512)
         rows = min((spec.batch_size or _ROWS for spec in self._specs), default=_ROWS)

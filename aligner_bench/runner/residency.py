@@ -14,8 +14,14 @@ from typing import Any
 
 from aligner_bench.engines.memory import total_memory
 from aligner_bench.errors import UsageError
+from aligner_bench.hashing import digest
 
 _USABLE = 0.9  # of all memory, where the user sets no limit
+
+
+def weights_key(identity: Mapping[str, Any]) -> str:
+    """The key of a model's weights in memory: models that differ in their prompts' form alone share it."""
+    return digest({name: value for name, value in identity.items() if name != "chat"})
 
 
 @dataclass

@@ -9,6 +9,7 @@ from aligner_bench.engines.memory import resident_bytes
 from aligner_bench.errors import UsageError
 from aligner_bench.hashing import digest
 from aligner_bench.inspectors.base import inspector_identity
+from aligner_bench.runner.residency import weights_key
 
 if TYPE_CHECKING:
     from aligner_bench.experiment import Experiment
@@ -68,6 +69,6 @@ def _weights(experiment: Experiment, name: str) -> tuple[str, int | None]:
         spec = experiment.anchored_models()[name]
         size = resident_bytes(spec)
         unknown = size == 0 and spec.engine not in ("openai", "replay")
-        return digest(make_engine(spec).identity()), None if unknown else size
+        return weights_key(make_engine(spec).identity()), None if unknown else size
     except UsageError:
         return name, None

@@ -30,7 +30,7 @@ from aligner_bench.hashing import digest
 from aligner_bench.inspectors.backbone import families
 from aligner_bench.inspectors.base import InspectorSpec, inspector_identity
 from aligner_bench.ledger import Ledger
-from aligner_bench.runner.residency import Residency
+from aligner_bench.runner.residency import Residency, weights_key
 from aligner_bench.types import Chosen, Completion, PairLogit, PairText, Request, Score
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ class Workbench:
     def place(self, name: str) -> str:
         """The key under which a model or inspector is held in memory."""
         if name not in self._inspectors:
-            return digest(self.identity(name))
+            return weights_key(self.identity(name))
         return digest([self.identity(member) for member in self._family(name)])
 
     def identity(self, name: str) -> dict[str, Any]:
@@ -199,7 +199,7 @@ class Workbench:
             flow=self._completions(model) if self._streams(model) else None,
             cut=(lambda batch: self._cutter(model).cut(batch)) if self._cuts(model) else None,
         )
-        found = self._through(stage, requests)
+        found = self._through(stage, self._in_form(model, requests))
         return [replace(completion, cost=self.purse.cost_of(model, completion)) for completion in found]
 
     def choose(
@@ -224,7 +224,7 @@ class Workbench:
             flow=self._choices(model, choices) if self._streams(model) else None,
             cut=(lambda batch: self._cutter(model).cut(batch, 1)) if self._cuts(model) else None,
         )
-        found = self._through(stage, requests)
+        found = self._through(stage, self._in_form(model, requests))
         costs = [self.purse.at_most(model, request, 1) for request in requests]
         return [Chosen.of(chosen, cost) for chosen, cost in zip(found, costs, strict=True)]
 
@@ -348,9 +348,13 @@ class Workbench:
         if self._facts is not None:
             return self._facts
         used = [name for name in self.loads if name in self._models]
-        engines = {name: self.residency.known(digest(self.identity(name))) for name in used}
+        engines = {name: self.residency.known(self.place(name)) for name in used}
         facts: dict[str, dict[str, Any]] = {n: getattr(e, "facts", dict)() for n, e in engines.items()}
         return {name: said for name, said in facts.items() if said}
+
+    def _in_form(self, model: str, requests: Sequence[Request]) -> Sequence[Request]:
+        """The requests without the chat template where the model is used without one."""
+        return requests if self._model(model).chat else [replace(r, chat=False) for r in requests]
 
     def _streams(self, model: str) -> bool:
         return isinstance(make_engine(self._model(model)), StreamingEngine)
@@ -379,11 +383,11 @@ class Workbench:
         return self._models[name]
 
     def _engine(self, name: str) -> Engine:
-        # Two names for the same weights are one model in memory.
-        spec, key = self._model(name), digest(self.identity(name))
+        # Two names for the same weights are one model in memory; without its template, requests say so.
+        spec, key = self._model(name), self.place(name)
 
         def make() -> Engine:
-            engine = make_engine(spec)
+            engine = make_engine(spec.model_copy(update={"chat": True}))
             getattr(engine, "load_beside", lambda _: None)(list(self._models.values()))
             return engine
 

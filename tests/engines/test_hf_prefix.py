@@ -102,19 +102,23 @@ def test_what_an_earlier_batch_began_with_serves_a_later_one(tiny):
     assert fresh.facts()["prompt_tokens_computed"] > 100
 
 
-def test_templates_get_batches_of_their_own_where_that_saves_much(tiny):
+def test_templates_share_a_batch_and_each_is_computed_once(tiny):
     made = engine(tiny)
-    long = RULES * 2
     requests = [
-        Request(long if i % 2 else OTHER * 2, f"number {i}", chat=False, decoding=Decoding(max_new_tokens=1))
-        for i in range(60)
+        plain((RULES * 2, OTHER * 2, "")[i % 3], f"number {i}" * (1 + i % 4), 2 + i % 5) for i in range(60)
     ]
-    batches = made.cut(requests)
-    assert sorted(i for batch in batches for i in batch) == list(range(60))
-    for batch in batches:
-        assert len({requests[i].prefix for i in batch}) == 1
-    short = [Request("", f"number {i}", chat=False) for i in range(60)]
-    assert len(made.cut(short)) == 1
+    (batch,) = made.cut(requests)
+    assert sorted(batch) == list(range(60))
+    rows = completed(made, requests)
+    computed = made.facts()["prompt_tokens_computed"]
+    single = engine(tiny, batch_size=1)
+    assert gist(rows) == gist([single.complete([request])[0] for request in requests])
+    tokens = {
+        prefix: single.complete([plain(prefix, "x", 1)])[0].prompt_tokens for prefix in (RULES * 2, OTHER * 2)
+    }
+    own = sum(row.prompt_tokens for row in rows) - 20 * sum(tokens.values())
+    assert computed < own + sum(tokens.values()) + 60 * 4
+    assert computed < sum(row.prompt_tokens for row in rows) / 4
 
 
 def test_choices_do_not_depend_on_company(tiny):
