@@ -9,7 +9,7 @@ from contextlib import closing
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from aligner_bench.cache import cache_dir
 from aligner_bench.errors import UsageError
@@ -35,6 +35,7 @@ from aligner_bench.traces import trajectory_rows
 if TYPE_CHECKING:
     import pandas as pd
 
+    from aligner_bench.judges.specs import AlpacaEvalSpec, JudgeSpec, LogprobSpec
     from aligner_bench.runner.plan import Plan
     from aligner_bench.runner.workbench import Progress, Workbench
 
@@ -215,7 +216,7 @@ def _check_models(experiment: Experiment) -> None:
     from aligner_bench.engines.base import make_engine
     from aligner_bench.inspectors.base import inspector_identity
     from aligner_bench.judges.pairrm_checkpoint import check_name
-    from aligner_bench.judges.specs import LogprobSpec, PairRMSpec
+    from aligner_bench.judges.specs import PairRMSpec
 
     engines = {name: make_engine(spec) for name, spec in experiment.anchored_models().items()}
     for engine in engines.values():
@@ -225,9 +226,20 @@ def _check_models(experiment: Experiment) -> None:
     for name, judge in experiment.judges.items():
         if isinstance(judge, PairRMSpec):
             check_name(name, judge)
-        reason = getattr(engines[judge.model], "cannot_choose", "") if isinstance(judge, LogprobSpec) else ""
-        if reason:
-            raise UsageError(f"judges.{name}: {reason}")
+        if _reads_probabilities(judge) and judge.model in engines:
+            reason = getattr(engines[judge.model], "cannot_choose", "")
+            if reason:
+                raise UsageError(f"judges.{name}: {reason}")
+
+
+def _reads_probabilities(judge: JudgeSpec) -> TypeGuard[LogprobSpec | AlpacaEvalSpec]:
+    """Does the judge need probabilities of tokens that its model may not draw?"""
+    from aligner_bench.judges.alpaca_eval_configs import load_annotator
+    from aligner_bench.judges.specs import AlpacaEvalSpec, LogprobSpec
+
+    if isinstance(judge, AlpacaEvalSpec):
+        return load_annotator(judge.annotator).top_logprobs > 0
+    return isinstance(judge, LogprobSpec)
 
 
 def _facts(experiment: Experiment, plan: Plan) -> Facts:

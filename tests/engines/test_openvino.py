@@ -219,8 +219,9 @@ def test_a_run_streams_and_its_manifest_says_what_ran(engine, tmp_path, cli):
     assert said["version"].startswith("openvino-genai 20")
 
 
-def test_a_judge_by_probabilities_is_refused_before_any_work(engine, tmp_path, cli):
-    done = cli(*experiment(tmp_path, "{kind: logprob, model: laptop}"))
+@pytest.mark.parametrize("judge", ["kind: logprob", "kind: alpaca_eval"])  # the latter's default reads them
+def test_a_judge_by_probabilities_is_refused_before_any_work(judge, engine, tmp_path, cli):
+    done = cli(*experiment(tmp_path, f"{{{judge}, model: laptop}}"))
     assert done.returncode == 2
     assert "judges.j: engine openvino gives no log-probabilities" in done.stderr
     assert not (tmp_path / "out").exists()
