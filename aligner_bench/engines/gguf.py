@@ -45,6 +45,7 @@ _SHAPE = {
     "hidden_size": "embedding_length",
     "num_attention_heads": "attention.head_count",
     "num_key_value_heads": "attention.head_count_kv",
+    "vocab_size": "vocab_size",
 }
 
 

@@ -70,19 +70,29 @@ def model_bytes(spec: ModelSpec) -> int:
 def resident_bytes(spec: ModelSpec) -> int:
     """Weights, one pass's needs, and the keys and values of a full batch; 0 where the weights are unknown."""
     weights = model_bytes(spec)
-    if weights and spec.engine in ("vllm", "vllm-server", "openvino"):
+    if not weights:
+        return 0
+    if spec.engine in ("vllm", "vllm-server", "openvino"):
         return weights + _RUNTIME + int((spec.kv_cache_gb or CPU_CACHE) * GIB)
-    return weights and weights + _RUNTIME + _BATCH_TOKENS * _kv_bytes(spec)
+    shape, width = _shape(spec), _BYTES.get(spec.dtype, 4)
+    cache = _BATCH_TOKENS * kv_bytes_per_token(SimpleNamespace(**shape), width) if shape else 0
+    return weights + _RUNTIME + cache + _head_bytes(shape, width)
 
 
-def _kv_bytes(spec: ModelSpec) -> int:
+def _head_bytes(shape: Mapping[str, Any], width: int) -> int:
+    """The output layer of a model that shares it with its embeddings: on a CPU it becomes a copy in order."""
+    tied = shape.get("tie_word_embeddings", True)
+    return int(tied and shape.get("vocab_size", 0) * shape.get("hidden_size", 0) * width)
+
+
+def _shape(spec: ModelSpec) -> dict[str, Any]:
+    """What is known of a model's configuration, by transformers' names."""
     name = spec.model or ""
     if name == SMOLLM2 or is_gguf(name):
-        shape = gguf_shape(embedded_path(SMOLLM2) if name == SMOLLM2 else Path(name))
-    else:
-        config = Path(name) / "config.json"
-        shape = json.loads(config.read_text("utf-8")) if config.is_file() else {}
-    return kv_bytes_per_token(SimpleNamespace(**shape), _BYTES.get(spec.dtype, 4)) if shape else 0
+        return dict(gguf_shape(embedded_path(SMOLLM2) if name == SMOLLM2 else Path(name)))
+    config = Path(name) / "config.json"
+    found: dict[str, Any] = json.loads(config.read_text("utf-8")) if config.is_file() else {}
+    return found
 
 
 def folder_parameters(folder: Path) -> int:
