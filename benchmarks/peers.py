@@ -20,10 +20,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 from collections.abc import Sequence
 from typing import Any
 
-from _common import arguments, finish, spread
+from _common import RESULTS, arguments, finish, machine, spread
 from _processes import Side
 from _workloads import as_corrections, open_questions, rendered
 
@@ -147,6 +148,17 @@ def rows_of(workload: str, times: Times, chosen: dict[str, int], quick: bool) ->
     return found
 
 
+def kept(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Saved results of this machine for workloads that are not measured now: they stay."""
+    file = RESULTS / "peers.json"
+    if not options.save or not file.is_file():
+        return []
+    old = json.loads(file.read_text(encoding="utf-8"))
+    again = tuple(f"peers {workload}:" for workload in options.workloads)
+    same = old["machine"] == machine() and old["quick"] == options.quick
+    return [row for row in old["results"] if same and not row["name"].startswith(again)]
+
+
 def table(workload: str, times: Times) -> None:
     """What people read: seconds and tokens a second of each side."""
     print(f"workload {workload}")
@@ -175,7 +187,7 @@ def main() -> None:
     for row in found:
         low, high = row["ratio_range"]
         print(f"{row['name']}: {row['ratio']:.2f} ({low:.2f} to {high:.2f}), goal {row['goal'] or 'none'}")
-    finish("peers", found, options)
+    finish("peers", [*kept(options), *found], options)
 
 
 if __name__ == "__main__":
