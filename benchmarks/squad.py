@@ -130,8 +130,10 @@ class Transformers:
             self._inspectors[name] = (AutoTokenizer.from_pretrained(kept), model)
 
     def complete(self, requests: list[Any]) -> list[str]:
-        """Texts by ``generate``, in one padded batch."""
+        """Texts by ``generate``, in one padded batch, cut at the template's stop strings."""
         import torch
+
+        from aligner_bench.engines.prompts import cut_at_stop
 
         turns = [[{"role": "user", "content": r.prefix + r.answer + r.suffix}] for r in requests]
         batch = self._tokenizer.apply_chat_template(
@@ -141,7 +143,7 @@ class Transformers:
         with torch.inference_mode():
             done = self._model.generate(**batch, max_new_tokens=most, do_sample=False)
         texts = self._tokenizer.batch_decode(done[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
-        return [text.strip() for text in texts]
+        return [cut_at_stop(text, r.decoding.stop)[0] for text, r in zip(texts, requests, strict=True)]
 
     def score(self, name: str, pairs: list[tuple[str, str]]) -> list[float]:
         """Scores by one sequence classifier, in one padded batch."""

@@ -105,6 +105,15 @@ def test_the_plan_shows_what_is_loaded(home, cli):
     assert "first = alias" in cli("plan", home / "exp.yaml").stdout
 
 
+def test_the_plan_knows_the_size_of_a_model_whose_engine_is_elsewhere(home, tmp_path, cli):
+    text = (home / "exp.yaml").read_text().replace("engine: hf", "engine: vllm")
+    (tmp_path / "exp.yaml").write_text(text)
+    done = cli("plan", tmp_path / "exp.yaml", "--format", "json")
+    assert done.returncode == 0, done.stderr
+    rows = {row["names"][0]: row for row in json.loads(done.stdout)["models"]}
+    assert rows["up"]["gib"] > 2  # most of it vLLM's cache
+
+
 def test_weights_are_counted_without_loading(home, models):
     import torch
     from transformers import AutoModelForCausalLM

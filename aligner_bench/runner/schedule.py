@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from aligner_bench.engines.base import make_engine
+from aligner_bench.engines.base import ModelSpec, make_engine
 from aligner_bench.engines.memory import resident_bytes
 from aligner_bench.errors import UsageError
 from aligner_bench.hashing import digest
@@ -58,7 +58,8 @@ def loaded_models(plan: Plan, experiment: Experiment) -> list[Loaded]:
 def _weights(experiment: Experiment, name: str) -> tuple[str, int | None]:
     """What tells one set of weights from another, and its bytes: 0 for none here, None where unknown.
 
-    A plan can be made where the models are not: one that cannot be found is shown without a size.
+    A plan can be made where models or their engines are not: what cannot be found is shown without a size,
+    and a model whose engine is not installed is shown by itself.
     """
     from aligner_bench.inspectors.classifier import classifier_bytes
 
@@ -68,7 +69,14 @@ def _weights(experiment: Experiment, name: str) -> tuple[str, int | None]:
             return digest(inspector_identity(inspector)), classifier_bytes(inspector)
         spec = experiment.anchored_models()[name]
         size = resident_bytes(spec)
-        unknown = size == 0 and spec.engine not in ("openai", "replay")
-        return weights_key(make_engine(spec).identity()), None if unknown else size
     except UsageError:
         return name, None
+    unknown = size == 0 and spec.engine not in ("openai", "replay")
+    return _model_key(spec) or name, None if unknown else size
+
+
+def _model_key(spec: ModelSpec) -> str | None:
+    try:
+        return weights_key(make_engine(spec).identity())
+    except UsageError:
+        return None
