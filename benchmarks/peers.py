@@ -124,8 +124,9 @@ def rows_of(workload: str, times: Times, chosen: dict[str, int], quick: bool) ->
     found = []
     for (ours, rival), goals in GOALS.items():
         name = quickest if ours == "quickest" else ours
-        mine, theirs = spread(seconds[name])["median"], spread(seconds[rival])["median"]
-        rounds = [b / a for a, b in zip(seconds[name], seconds[rival], strict=rival not in SOME_ROUNDS)]
+        turns = min(len(seconds[name]), len(seconds[rival]))  # only rounds that both took part in
+        mine, theirs = (spread(seconds[side][:turns])["median"] for side in (name, rival))
+        rounds = [b / a for a, b in zip(seconds[name][:turns], seconds[rival], strict=True)]
         ratio, goal = theirs / mine, goals[workload]
         found.append(
             {
