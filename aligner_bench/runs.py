@@ -27,7 +27,7 @@ from aligner_bench.tables import (
     columns_of,
     open_table,
     read_table,
-    write_derived,
+    write_table,
     write_text,
 )
 from aligner_bench.traces import trajectory_rows
@@ -184,7 +184,7 @@ def save(target: Path, tables: Mapping[str, Sequence[Row]], manifest: dict[str, 
 def _finish(target: Path, manifest: dict[str, Any]) -> Run:
     """The manifest that seals the tables, then what is computed from them."""
     stored = {name: open_table(name, target / f"{name}.parquet") for name in COLUMNS}
-    write_derived("trajectories", trajectory_rows(stored["responses"]), target / "trajectories.parquet")
+    write_table("trajectories", trajectory_rows(stored["responses"]), target / "trajectories.parquet")
     write_text(target / "manifest.json", json.dumps(sealed(manifest, stored), indent=1))
     finished = Run(target)
     finished._tables = stored

@@ -134,16 +134,8 @@ def _arrow(name: str, rows: Sequence[Row]) -> Any:
     return pa.Table.from_pylist(clean, _schema(name))
 
 
-def write_table(name: str, rows: Sequence[Row], path: Path) -> None:
-    """Rows as Parquet. KeyError for a row without one of the table's columns, save for what it cost."""
-    import pyarrow.parquet as pq
-
-    with atomic_path(path) as draft:
-        pq.write_table(_arrow(name, rows), draft, compression="zstd")
-
-
-def write_derived(name: str, rows: Iterable[Row], path: Path) -> None:
-    """A table that is made from others, written as its rows come."""
+def write_table(name: str, rows: Iterable[Row], path: Path) -> None:
+    """Rows as Parquet, written as they come. KeyError for a row without a column, save for what it cost."""
     import pyarrow.parquet as pq
 
     left = iter(rows)

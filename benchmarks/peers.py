@@ -30,9 +30,13 @@ from _workloads import as_corrections, open_questions, rendered
 
 PROMPTS, QUICK_PROMPTS, ROUNDS = 256, 8, 5
 LIMITS, QUICK_LIMITS = {"A": 64, "B": 256, "C": 64}, {"A": 8, "B": 16, "C": 8}
-TRIALS = {"A": (256, (64, 128, 256)), "B": (128, (64, 128)), "C": (128, (64, 128))}
-"""Prompts of a rival's trial, and the batch sizes (or calls in flight) among which it chooses."""
-QUICK_TRIALS = dict.fromkeys("ABC", (QUICK_PROMPTS, (8,)))
+Trials = dict[str, tuple[int, Sequence[int]]]
+"""For each workload the prompts of a trial, and the batch sizes (or calls in flight) to choose from."""
+TRIALS: dict[str, Trials] = {
+    "lm-eval hf": {"A": (256, (64, 128, 256)), "B": (128, (64, 128)), "C": (64, (8, 16, 32, 64))},
+    "lm-eval vllm": {"A": (256, (64, 128, 256)), "B": (128, (64, 128)), "C": (128, (64, 128))},
+}
+QUICK_TRIAL = (QUICK_PROMPTS, (8,))
 SOME_ROUNDS = {"AlpacaEval": 1}
 GOALS: dict[tuple[str, str], dict[str, float | None]] = {
     ("hf", "lm-eval hf"): {"A": 1.0, "B": 1.1, "C": 2.5},
@@ -86,14 +90,16 @@ def job(workload: str, turn: int, options: argparse.Namespace) -> dict[str, Any]
     return {"questions": questions, "rendered": strings, "max_new_tokens": limit, "batch_size": 64}
 
 
-def best_batch(side: Side, work: dict[str, Any], prompts: int, sizes: Sequence[int]) -> int:
+def best_batch(side: Side, workload: str, options: argparse.Namespace) -> int:
     """The batch size, or number of calls in flight, at which a rival is quickest on part of the work."""
-    part = {**work, "questions": work["questions"][:prompts], "rendered": work["rendered"][:prompts]}
+    prompts, sizes = QUICK_TRIAL if options.quick else TRIALS[side.name][workload]
     if len(sizes) == 1:
         return sizes[0]
     speeds = {}
     for size in sizes:
-        done = side({**part, "batch_size": size})
+        work = job(workload, -size, options)  # prompts of its own: a server has not seen them at another size
+        part = {name: work[name][:prompts] for name in ("questions", "rendered")}
+        done = side({**work, **part, "batch_size": size})
         speeds[size] = done["rows"] / done["seconds"]
     print(f"  {side.name}, prompts/s:", ", ".join(f"{k}: {v:.2f}" for k, v in speeds.items()), flush=True)
     return max(speeds, key=lambda size: speeds[size])
@@ -103,8 +109,7 @@ def measure(
     all_sides: dict[str, Side], workload: str, options: argparse.Namespace
 ) -> tuple[Times, dict[str, int]]:
     """Seconds and tokens of every side in every round, turn by turn, and the rivals' batch sizes."""
-    rivals, trial = ("lm-eval hf", "lm-eval vllm"), (QUICK_TRIALS if options.quick else TRIALS)[workload]
-    chosen = {name: best_batch(all_sides[name], job(workload, -1, options), *trial) for name in rivals}
+    chosen = {name: best_batch(all_sides[name], workload, options) for name in TRIALS}
     chosen["AlpacaEval"] = chosen["lm-eval hf"]
     times: Times = {name: [] for name in all_sides}
     for turn in range(1 if options.quick else options.rounds):

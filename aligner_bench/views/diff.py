@@ -5,10 +5,6 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from markupsafe import Markup
-
-from aligner_bench.views.hostile import shown
-
 # Scripts written without spaces are compared letter by letter, all others by word.
 _WORDS = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|[^\W\u3040-\u30ff\u3400-\u9fff]+|\s+|[^\w\s]")
 _MOST_CELLS = 400_000_000  # words x words; above this the differing middle is shown as one replacement
@@ -97,15 +93,3 @@ def lengths(old: str, new: str) -> list[int]:
     ``removed`` characters are read from old, ``kept`` and ``added`` from new; both texts are used up exactly.
     """
     return [_units(part) for run in word_diff(old, new) for part in run]
-
-
-def diff_html(old: str, new: str) -> Markup:
-    """The difference as escaped HTML with ``<del>`` and ``<ins>``."""
-    out = Markup("")
-    for run in word_diff(old, new):
-        out += shown("".join(run.kept))
-        if run.removed:
-            out += Markup("<del>{}</del>").format(shown("".join(run.removed)))
-        if run.added:
-            out += Markup("<ins>{}</ins>").format(shown("".join(run.added)))
-    return out
