@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
-HEAVY = ("torch", "transformers", "pandas", "matplotlib", "scipy", "ray", "statsmodels", "pyarrow", "sklearn")
+HEAVY = (
+    *("torch", "transformers", "pandas", "matplotlib", "scipy", "ray", "statsmodels", "pyarrow", "sklearn"),
+    *("yaml", "numpy", "httpx"),  # what our own modules bring; typer itself brings pydantic
+)
 COMMANDS = (
     [],
     ["demo"],

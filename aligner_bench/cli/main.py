@@ -19,7 +19,6 @@ from aligner_bench.cli.gate import gate
 from aligner_bench.cli.show_calls import show_calls
 from aligner_bench.cli.tax import tax
 from aligner_bench.cli.verify import verify
-from aligner_bench.costs import dollars
 from aligner_bench.errors import UsageError
 from aligner_bench.textsafe import terminal_safe
 
@@ -231,6 +230,8 @@ def _closing(finished: Run) -> None:
         done, reused = 0, done + reused
     typer.echo(f"\nwork items: {done} done, {reused} from the ledger")
     if not finished.nothing_to_do and finished.manifest.get("spent", {}).get("usd"):
+        from aligner_bench.costs import dollars
+
         typer.echo(f"spent: {dollars(finished.manifest['spent']['usd'])}")
     if not finished.nothing_to_do:
         show_calls(finished.manifest.get("engines", {}))
