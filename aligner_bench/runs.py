@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from aligner_bench.runner.plan import Plan
     from aligner_bench.runner.workbench import Progress, Workbench
 
-_PACKAGES = ("aligner-bench", "torch", "transformers", "numpy", "scipy", "statsmodels", "pyarrow")
+_PACKAGES = ("aligner-bench", "torch", "transformers", "numpy", "scipy", "pyarrow")
 
 
 class Run:
