@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import torch
 
 from aligner_bench.engines.batches import by_prefix
-from aligner_bench.engines.rowcache import ATTENTION, Prefix, RowCache, Span
+from aligner_bench.engines.rowcache import ATTENTION, Prefix, RowCache, Span, cache_argument
 
 _LEAST_PREFIX = 8  # tokens; below this the second attention costs more than it saves
 _KEPT_PREFIXES = 8
@@ -83,9 +83,9 @@ class PrefixStore:
             input_ids=torch.tensor([ids], device=device),
             attention_mask=_causal_mask([0], len(ids), self._model.dtype, device),
             position_ids=torch.arange(len(ids), device=device)[None],
-            past_key_values=cache,
             use_cache=True,
             logits_to_keep=1,
+            **{cache_argument(self._model): cache},
         )
         return Prefix(ids, list(zip(cache.keys, cache.values, strict=True)))
 
@@ -111,6 +111,7 @@ class SharedForward:
     def __init__(self, model: Any, prefixes: PrefixStore) -> None:
         self._model = model
         self._prefixes = prefixes
+        self._cache_argument = cache_argument(model)
         self.computed = 0
 
     def begin(self, groups: Groups, new_tokens: int) -> torch.Tensor:
@@ -167,14 +168,14 @@ class SharedForward:
     def _run(
         self, ids: torch.Tensor, positions: torch.Tensor, mask: torch.Tensor, spans: Sequence[Span]
     ) -> torch.Tensor:
-        extra = {"shared_prefixes": spans} if spans else {}
+        extra: dict[str, Any] = {"shared_prefixes": spans} if spans else {}
         output = self._model(
             input_ids=ids,
             attention_mask=mask,
             position_ids=positions,
-            past_key_values=self._cache,
             use_cache=True,
             logits_to_keep=1,
+            **{self._cache_argument: self._cache},
             **extra,
         )
         logits: torch.Tensor = output.logits[:, -1]
@@ -213,6 +214,7 @@ class PlainForward:
 
     def __init__(self, model: Any) -> None:
         self._model = model
+        self._cache_argument = cache_argument(model)
         self.computed = 0
 
     def begin(self, groups: Groups, new_tokens: int) -> torch.Tensor:
@@ -239,11 +241,11 @@ class PlainForward:
             input_ids=ids,
             attention_mask=self._mask,
             position_ids=positions,
-            past_key_values=self._cache,
             use_cache=True,
             logits_to_keep=1,
+            **{self._cache_argument: self._cache},
         )
-        self._cache = output.past_key_values
+        self._cache = getattr(output, self._cache_argument)
         logits: torch.Tensor = output.logits[:, -1]
         return logits
 

@@ -8,6 +8,7 @@ joined to each row's attention to its own tokens by their log-sum-exps, which is
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -18,6 +19,15 @@ from transformers.modeling_utils import AttentionInterface
 
 ATTENTION = "aligner_bench_shared_prefix"
 _FEW = 1 << 19  # scores a head up to which, in bfloat16, plain products beat torch's flash kernel on a CPU
+
+
+def cache_argument(model: Any) -> str:
+    """Name of the argument, and of the output's field, that holds the keys and values.
+
+    transformers 5.24 renamed ``past_key_values`` to ``cache`` and accepts the old name until 5.40.
+    """
+    known = inspect.signature(model.forward).parameters
+    return "cache" if "cache" in known and "past_key_values" not in known else "past_key_values"
 
 
 class RowCache(Cache):  # type: ignore[misc]

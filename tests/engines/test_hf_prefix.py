@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from functools import wraps
 
 import pytest
 
@@ -139,6 +140,7 @@ class Crowded:
 
         real = LlamaForCausalLM.forward
 
+        @wraps(real)  # the engine reads the signature
         def forward(model, input_ids=None, **rest):
             self.failures += input_ids.numel() > most
             if input_ids.numel() > most:
