@@ -58,10 +58,15 @@ def leaderboard_of(run: Path) -> dict:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """In CI everything that tests need is installed, so a skip there hides a missing test."""
+    """Say what a skip means: a failure in CI, where everything is installed; elsewhere a missing package."""
     skipped = terminalreporter.stats.get("skipped", [])
     if os.environ.get("CI") and skipped:
         terminalreporter.write_line(f"CI: {len(skipped)} skipped tests count as failures", red=True)
+    elif skipped:
+        terminalreporter.write_line(
+            f"{len(skipped)} tests skipped for the reasons above; packages come with pip install -e '.[dev]'",
+            yellow=True,
+        )
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

@@ -49,6 +49,11 @@ def test_each_extra_is_one_of_the_project_and_asks_for_its_packages():
     assert {package for _, package in CORE} == {bare(line) for line in PROJECT["dependencies"]}
 
 
+def test_dev_brings_every_extra_that_has_tests():
+    brought = re.search(r"\[(.*)\]", PROJECT["optional-dependencies"]["dev"][0])[1].split(",")
+    assert set(brought) == set(EXTRAS) - {"vllm", "train", "ray"}  # an environment of its own; not built yet
+
+
 def test_states_are_those_of_this_machine():
     for name, extra in EXTRAS.items():
         absent = [package for module, package in extra.packages if find_spec(module) is None]
