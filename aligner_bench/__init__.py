@@ -5,12 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from aligner_bench.experiment import Experiment
-    from aligner_bench.runs import Run, run
+    from aligner_bench.experiment.experiment import Experiment
+    from aligner_bench.runner.run import run
+    from aligner_bench.runs import Run
 
 __version__ = "0.1.0"
 __all__ = ["Experiment", "Run", "run"]
-_HOMES = {"Experiment": "aligner_bench.experiment", "Run": "aligner_bench.runs", "run": "aligner_bench.runs"}
+_HOMES = {
+    "Experiment": "aligner_bench.experiment.experiment",
+    "Run": "aligner_bench.runs",
+    "run": "aligner_bench.runner.run",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -20,11 +20,11 @@ from typing import Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field
 
 from aligner_bench import __version__
-from aligner_bench.cache import cache_dir
+from aligner_bench.core.cache import cache_dir
+from aligner_bench.core.errors import UsageError
+from aligner_bench.core.hardware import hardware
 from aligner_bench.engines.embedded import EMBEDDED, embedded_path
 from aligner_bench.engines.vllm_env import PYTHON_VARIABLE, vllm_python
-from aligner_bench.errors import UsageError
-from aligner_bench.hardware import hardware
 
 State = Literal["ok", "missing", "off"]
 _HUB = "https://huggingface.co"

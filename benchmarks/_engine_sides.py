@@ -26,15 +26,15 @@ class Ours:
     """A workbench with one model; every job gets a ledger of its own, so that nothing is remembered."""
 
     def __init__(self, options: Job) -> None:
-        from aligner_bench.engines.base import ModelSpec
-        from aligner_bench.ledger import Ledger
+        from aligner_bench.core.types import Decoding, Request
+        from aligner_bench.engines.base import model_spec
         from aligner_bench.runner.workbench import Workbench
-        from aligner_bench.types import Decoding, Request
+        from aligner_bench.store.ledger import Ledger
 
         self._decoding, self._request = Decoding, Request
         self._folder = tempfile.TemporaryDirectory()
         self._number = itertools.count()
-        spec = ModelSpec(**options["model"])
+        spec = model_spec(**options["model"])
         self._ledger = lambda: Ledger(Path(self._folder.name) / f"{next(self._number)}.sqlite")
         self._bench = lambda ledger: Workbench({"model": spec}, {}, ledger)
         with self._ledger() as ledger:

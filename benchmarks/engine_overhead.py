@@ -105,7 +105,7 @@ def timed_run(file: Path, kept: Kept) -> tuple[float, int]:
 
 def raw_ids(turn: int, kept: Kept, options: argparse.Namespace) -> list[list[int]]:
     """The token ids of a round. OpenVINO's cache cannot be emptied, so its raw side gets another number."""
-    from aligner_bench.types import Request
+    from aligner_bench.core.types import Request
 
     number = turn + 50 if options.worker == "openvino" else turn
     return [kept.engine._prompts.encode(Request(text), TOKENS)[0] for text in questions(number, options)]
@@ -161,8 +161,8 @@ def raw_hf(engine: Any, size: int) -> Raw:
 
 def raw_own(engine: Any) -> Raw:
     """The loop of the hf engine, without ledger, suites, tables or report."""
+    from aligner_bench.core.types import Decoding, Request
     from aligner_bench.engines.decoding import decode_batch
-    from aligner_bench.types import Decoding, Request
 
     def generate(ids: list[list[int]], most: int) -> int:
         import torch

@@ -26,10 +26,11 @@ VARIANTS = {
 def engine(dtype: str, *, dynamic: bool = False, unpacked: bool = False) -> Any:
     """A loaded engine, with some of its choices turned back."""
     import aligner_bench.engines.packed as packed
-    from aligner_bench.engines.base import ModelSpec
+
+    from aligner_bench.engines.base import model_spec
     from aligner_bench.engines.hf import HFEngine
 
-    made, pack = HFEngine(ModelSpec(engine="hf", model="smollm2-135m-instruct", dtype=dtype)), packed.pack
+    made, pack = HFEngine(model_spec(engine="hf", model="smollm2-135m-instruct", dtype=dtype)), packed.pack
     if unpacked:
         packed.pack = lambda _: False
     try:
@@ -43,7 +44,7 @@ def engine(dtype: str, *, dynamic: bool = False, unpacked: bool = False) -> Any:
 
 def requests(turn: int, options: argparse.Namespace) -> dict[str, list[Any]]:
     """The prompts of one round, by kind."""
-    from aligner_bench.types import Decoding, Request
+    from aligner_bench.core.types import Decoding, Request
 
     how = Decoding(max_new_tokens=QUICK_TOKENS if options.quick else TOKENS)
     asked = open_questions(options.data_dir)[: QUICK_PROMPTS if options.quick else PROMPTS]

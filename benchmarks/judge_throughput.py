@@ -31,17 +31,17 @@ class Ours:
     """A workbench with a ledger of its own."""
 
     def __init__(self, url: str, folder: Path) -> None:
-        from aligner_bench.engines.base import ModelSpec
-        from aligner_bench.ledger import Ledger
+        from aligner_bench.engines.base import model_spec
         from aligner_bench.runner.workbench import Workbench
+        from aligner_bench.store.ledger import Ledger
 
-        spec = ModelSpec(engine="openai", model="m", base_url=url, concurrency=AT_ONCE)
+        spec = model_spec(engine="openai", model="m", base_url=url, concurrency=AT_ONCE)
         self.ledger = Ledger(folder / "ledger.sqlite")
         self.bench = Workbench({"api": spec}, {}, self.ledger)
 
     def __call__(self, questions: list[str]) -> int:
         """Ask them; how many were answered."""
-        from aligner_bench.types import Request
+        from aligner_bench.core.types import Request
 
         found = self.bench.choose("api", [Request(text) for text in questions], ("m", "M"))
         return sum(map(bool, found))

@@ -94,8 +94,8 @@ def measure(engine: str, python: str, options: argparse.Namespace) -> dict[str, 
 
 
 def main() -> None:
+    from aligner_bench.core.errors import UsageError
     from aligner_bench.engines.vllm_env import vllm_python
-    from aligner_bench.errors import UsageError
 
     options = arguments(__doc__ or "")
     found = [measure("hf", sys.executable, options)]

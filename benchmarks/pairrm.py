@@ -44,14 +44,14 @@ class Ours:
     """Our judge's engine; called with pairs, it gives the first answer's score of each."""
 
     def __init__(self, folder: Path) -> None:
-        from aligner_bench.judges.pairrm_head import make_ranker
-        from aligner_bench.judges.specs import PairRMSpec
+        from aligner_bench.judges.pairrm.rankers import make_ranker
+        from aligner_bench.judges.pairrm.spec import PairRMSpec
 
         self.ranker = make_ranker(PairRMSpec(kind="pairrm", model=str(folder)))
 
     def __call__(self, pairs: list[tuple[str, str, str]]) -> list[float]:
         """Scores of the first answers."""
-        from aligner_bench.types import PairText
+        from aligner_bench.core.types import PairText
 
         there = [PairText(*pair) for pair in pairs]
         back = [PairText(p.prompt, p.second, p.first) for p in there]
@@ -63,8 +63,8 @@ class Theirs:
     """``Blender.rank`` of the authors' package, likewise."""
 
     def __init__(self, folder: Path) -> None:
-        from aligner_bench.judges.pairrm_blender import load_blender
-        from aligner_bench.judges.specs import PairRMSpec
+        from aligner_bench.judges.pairrm.blender import load_blender
+        from aligner_bench.judges.pairrm.spec import PairRMSpec
 
         self.blender = load_blender(PairRMSpec(kind="pairrm", model=str(folder)), "cpu")
         self.batch_size = 1
@@ -108,7 +108,7 @@ def main() -> None:
     import torch
 
     torch.set_num_threads(1)
-    from aligner_bench.judges.tiny_ranker import write_tiny_ranker
+    from aligner_bench.judges.pairrm.tiny import write_tiny_ranker
 
     pairs = texts(QUICK_PAIRS if options.quick else PAIRS)
     with tempfile.TemporaryDirectory() as home:

@@ -50,7 +50,7 @@ Times = dict[str, list[dict[str, Any]]]
 
 def sides(stack: contextlib.ExitStack, compiled: bool) -> dict[str, Side]:
     """All sides, loaded and waiting, by name."""
-    from aligner_bench.engines.base import ModelSpec
+    from aligner_bench.engines.base import model_spec
     from aligner_bench.engines.embedded import SMOLLM2, converted_smollm2
     from aligner_bench.engines.vllm_env import vllm_python
     from aligner_bench.engines.vllm_server import Server
@@ -58,7 +58,7 @@ def sides(stack: contextlib.ExitStack, compiled: bool) -> dict[str, Side]:
     folder, python = str(converted_smollm2()), vllm_python()[0]
     base = {"model": SMOLLM2, "dtype": "bfloat16"}
     vllm = {**base, "enforce_eager": not compiled}
-    server = Server(ModelSpec(engine="vllm-server", **vllm))
+    server = Server(model_spec(engine="vllm-server", **vllm))
     stack.callback(server.stop)
     server.wait()
     made = [

@@ -50,7 +50,7 @@ def answers(n: int) -> list[tuple[str, str]]:
 
 def squad_spec() -> Any:
     """The squad as an experiment file would say it."""
-    from aligner_bench.correctors.specs import SquadSpec
+    from aligner_bench.correctors.squad import SquadSpec
 
     members = {
         name: {
@@ -67,13 +67,13 @@ class Ours:
     """The package's squad; the models stay loaded from round to round."""
 
     def __init__(self, home: Path, rows: list[tuple[str, str]], new_tokens: int) -> None:
-        from aligner_bench.correctors.item import Item
-        from aligner_bench.engines.base import ModelSpec
+        from aligner_bench.core.types import Answer, Decoding
+        from aligner_bench.correctors.answers import Item
+        from aligner_bench.engines.base import model_spec
         from aligner_bench.inspectors.base import InspectorSpec
-        from aligner_bench.types import Answer, Decoding
 
         self.home, self.squad, self.rounds = home, squad_spec(), 0
-        self.models = {"smollm2": ModelSpec(engine="hf", model="smollm2-135m-instruct")}
+        self.models = {"smollm2": model_spec(engine="hf", model="smollm2-135m-instruct")}
         self.inspectors = {name: InspectorSpec(model=f"packaged:{name}") for name in CRITERIA}
         profile = Decoding(max_new_tokens=new_tokens)
         self.items = [
@@ -83,9 +83,9 @@ class Ours:
 
     def __call__(self) -> Outcome:
         """One round with an empty ledger."""
-        from aligner_bench.correctors.correct import correct
-        from aligner_bench.ledger import Ledger
+        from aligner_bench.correctors.base import correct
         from aligner_bench.runner.workbench import Workbench
+        from aligner_bench.store.ledger import Ledger
 
         self.rounds += 1
         with Ledger(self.home / f"{self.rounds}.sqlite") as book:
@@ -188,7 +188,7 @@ class Plain:
         return {name: self._models.score(name, pairs) for name in CRITERIA}
 
     def _rewrite(self, name: str, rows: list[int]) -> None:
-        from aligner_bench.correctors.correct import aligner_request
+        from aligner_bench.correctors.aligner import aligner_request
 
         aligner = self._squad.members[name].aligner
         requests = [aligner_request(aligner, self._items[i], self.texts[i]) for i in rows]
@@ -222,7 +222,7 @@ def measure(options: argparse.Namespace) -> tuple[list[Outcome], list[Outcome], 
 
 
 def _hello() -> Any:
-    from aligner_bench.types import Decoding, Request
+    from aligner_bench.core.types import Decoding, Request
 
     return Request("Hello", decoding=Decoding(max_new_tokens=2))
 

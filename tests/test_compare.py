@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 import aligner_bench
-from aligner_bench.compare import RunComparison, compare
-from aligner_bench.errors import UsageError
-from aligner_bench.experiment import Experiment
-from aligner_bench.tables import read_table, write_table
+from aligner_bench.compare.compare import RunComparison, compare
+from aligner_bench.core.errors import UsageError
+from aligner_bench.experiment.experiment import Experiment
+from aligner_bench.store.tables import read_table, write_table
 from tests.test_replayed_run import HOSTILE, write_experiment
 
 N = 300
@@ -178,7 +178,7 @@ def test_a_renamed_system(three, tmp_path):
 
 
 def test_hostile_answers_are_only_text(tmp_path):
-    from aligner_bench.views.comparison import as_html, as_markdown
+    from aligner_bench.compare.show import as_html, as_markdown
 
     n = len(HOSTILE)
     a = make(tmp_path / "a", ["no"] * n, ["no"] * n)

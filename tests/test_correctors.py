@@ -9,12 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aligner_bench.core.errors import UsageError
+from aligner_bench.core.types import Answer, Completion, Decoding, Score
+from aligner_bench.correctors.aligner import AlignerSpec
+from aligner_bench.correctors.answers import Item
+from aligner_bench.correctors.base import correct
 from aligner_bench.correctors.best_of_n import pick_best
-from aligner_bench.correctors.correct import Item, correct
-from aligner_bench.correctors.specs import AlignerSpec, IdentitySpec, MemberSpec, SquadSpec
-from aligner_bench.correctors.templates import get_template, template_names
-from aligner_bench.errors import UsageError
-from aligner_bench.types import Answer, Completion, Decoding, Score
+from aligner_bench.correctors.identity import IdentitySpec
+from aligner_bench.correctors.squad import SquadSpec
+from aligner_bench.correctors.squad_spec import MemberSpec
+from aligner_bench.correctors.templates import TEMPLATES, get_template
 
 PUBLISHED = {
     "ji-v1": "BEGINNING OF CONVERSATION: USER: Edit the following Question-Answer pair to make it more "
@@ -35,7 +39,7 @@ def test_published_templates_byte_for_byte(name):
     assert before + "A." + after == PUBLISHED[name]
 
 
-@pytest.mark.parametrize("name", template_names())
+@pytest.mark.parametrize("name", sorted(TEMPLATES))
 def test_questions_are_inserted_as_they_are(name):
     hostile = "{question} {answer} %s \\1 [ALIGNED] {0.__class__}"
     before, _ = get_template(name).fill(hostile)

@@ -10,11 +10,11 @@ import time
 import pytest
 
 import aligner_bench
-from aligner_bench.costs import listed_prices, price_of
-from aligner_bench.engines.base import ModelSpec
-from aligner_bench.errors import UsageError
-from aligner_bench.experiment import Experiment
-from aligner_bench.verify import verify
+from aligner_bench.core.errors import UsageError
+from aligner_bench.engines.base import model_spec
+from aligner_bench.engines.costs import listed_prices, price_of
+from aligner_bench.experiment.experiment import Experiment
+from aligner_bench.verify.verify import verify
 from tests.engines.servers import as_json, chat_reply, serving
 
 PROMPTS = 20
@@ -145,10 +145,10 @@ def test_listed_prices_have_a_date_and_a_source_and_speak_of_the_provider_only()
         assert known.as_of.startswith("20")
         assert known.source.startswith("https://")
         assert 0 < known.price.input <= known.price.output
-    assert price_of(ModelSpec(engine="openai", model="gpt-4o")).price.input == 2.5
-    assert price_of(ModelSpec(engine="openai", model="gpt-4o", base_url="http://localhost:8000/v1")) is None
-    assert price_of(ModelSpec(engine="openai", model="made-up")) is None
-    assert price_of(ModelSpec(engine="hf", model="smollm2")).price.input == 0
+    assert price_of(model_spec(engine="openai", model="gpt-4o")).price.input == 2.5
+    assert price_of(model_spec(engine="openai", model="gpt-4o", base_url="http://localhost:8000/v1")) is None
+    assert price_of(model_spec(engine="openai", model="made-up")) is None
+    assert price_of(model_spec(engine="hf", model="smollm2")).price.input == 0
 
 
 def test_costs_of_systems_judges_and_repairs_in_every_view(counted, tmp_path, cli):
@@ -174,7 +174,7 @@ def test_costs_of_systems_judges_and_repairs_in_every_view(counted, tmp_path, cl
 
 
 def test_a_repairs_cost_is_what_correction_added(tmp_path):
-    from aligner_bench.cost_rows import cost_rows
+    from aligner_bench.results.costs import cost_rows
 
     def row(system, kind, cost, before=None, right=None, was=None):
         return {

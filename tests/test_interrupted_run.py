@@ -1,7 +1,7 @@
 """A run killed between its last row and its manifest is finished by the same command."""
 
 import aligner_bench
-from aligner_bench.experiment import Experiment
+from aligner_bench.experiment.experiment import Experiment
 
 
 def test_tables_without_a_manifest_do_not_stand_in_the_way(tmp_path):

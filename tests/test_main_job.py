@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import aligner_bench
-from aligner_bench.experiment import Experiment
+from aligner_bench.experiment.experiment import Experiment
 from tests.conftest import ROOT, leaderboard_of
 
 SMALL = """\

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aligner_bench.judges.match import matches, normalise
+from aligner_bench.texts.match import matches, normalise
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from rapidfuzz import fuzz
 
-from aligner_bench.judges.match import matches, normalise
+from aligner_bench.texts.match import matches, normalise
 
 ROOT = Path(__file__).resolve().parents[1]
 CRITERIA = ["ethical", "factuality", "helpful"]

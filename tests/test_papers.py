@@ -9,8 +9,8 @@ import json
 import numpy as np
 import pytest
 
-from aligner_bench.errors import UsageError
-from aligner_bench.papers import load_table, paper_names, trends
+from aligner_bench.core.errors import UsageError
+from aligner_bench.papers.tables import load_table, paper_names, trends
 from aligner_bench.stats.trend import page, slope_per_doubling
 from aligner_bench.stats.winrate import win_rate
 
@@ -65,7 +65,7 @@ def test_the_published_counts_give_the_printed_omega_and_the_discrete_rates():
 
 
 def test_the_category_cycle_of_beavertails_and_the_counts_of_harmfulqa(shared_data):
-    from aligner_bench.suites import load_suite
+    from aligner_bench.suites.load import load_suite
 
     suite = load_suite("beavertails", data_dir=shared_data)
     names = [prompt.category for prompt in suite.prompts]

@@ -14,14 +14,14 @@ from collections import Counter
 import pytest
 
 import aligner_bench
-from aligner_bench.errors import UsageError
-from aligner_bench.experiment import Experiment
-from aligner_bench.number import Number
-from aligner_bench.paper_rows import difference
-from aligner_bench.paper_spec import cells
-from aligner_bench.papers import load_table
-from aligner_bench.profiles import PROFILES
-from aligner_bench.results import compute
+from aligner_bench.core.errors import UsageError
+from aligner_bench.experiment.experiment import Experiment
+from aligner_bench.experiment.profiles import PROFILES
+from aligner_bench.papers.spec import cells
+from aligner_bench.papers.tables import load_table
+from aligner_bench.results.compute import compute
+from aligner_bench.results.number import Number
+from aligner_bench.results.papers import difference
 from aligner_bench.runner.plan import make_plan
 from aligner_bench.runner.plan_report import plan_report
 from aligner_bench.views import published
@@ -74,12 +74,21 @@ def test_the_profile_is_the_papers_and_is_written_out():
     squad = experiment.systems["llama-2-13b+phi-2"].corrector
     assert list(squad.members) == ["factuality", "ethical", "helpful"]
     assert (squad.order, squad.batch_size, squad.limit("ethical")) == ("batch", 64, 0.5)
-    for aligner in squad.aligners():
+    for aligner in (member.aligner for member in squad.members.values()):
         assert aligner.decoding.max_new_tokens == 512
         assert aligner.decoding.stop_after == (".",)
         assert aligner.decoding.repetition_penalty == 1.0
     ji = experiment.systems["falcon-40b+ji"].corrector
     assert (ji.template, ji.decoding.max_new_tokens, ji.decoding.stop_after) == ("ji-v1", 2048, ())
+
+
+def aligners_in(corrector):
+    if corrector.kind == "aligner":
+        return [corrector]
+    members = getattr(corrector, "members", {}).values()
+    return [member.aligner for member in members] + [
+        a for part in corrector.parts() for a in aligners_in(part)
+    ]
 
 
 def test_smoke_swaps_everything_that_is_not_here_and_names_no_stand_in_after_the_real_one():
@@ -95,7 +104,7 @@ def test_smoke_swaps_everything_that_is_not_here_and_names_no_stand_in_after_the
         aligner.decoding.max_new_tokens
         for system in small.systems.values()
         if system.corrector is not None
-        for aligner in system.corrector.aligners()
+        for aligner in aligners_in(system.corrector)
     ]
     assert max([*most, small.decoding.max_new_tokens]) == 24
     assert all(not comparison.judges for comparison in small.comparisons)

@@ -9,8 +9,8 @@ import json
 import pytest
 
 import aligner_bench
-from aligner_bench.experiment import Experiment
-from aligner_bench.schema import Results
+from aligner_bench.experiment.experiment import Experiment
+from aligner_bench.results.schema import Results
 from tests.conftest import leaderboard_of
 
 HOSTILE = [
@@ -131,7 +131,7 @@ def test_runs_of_different_judges_do_not_share_a_table(hand, tmp_path, cli):
     other.mkdir()
     for file in hand.path.iterdir():
         (other / file.name).write_bytes(file.read_bytes())
-    from aligner_bench.tables import write_table
+    from aligner_bench.store.tables import write_table
 
     judges = [{**row, "identity": "f" * 64} for row in hand.rows("judges")]
     write_table("judges", judges, other / "judges.parquet")

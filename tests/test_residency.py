@@ -7,9 +7,9 @@ import json
 import pytest
 
 import aligner_bench
-from aligner_bench.engines.base import ModelSpec
+from aligner_bench.engines.base import model_spec
 from aligner_bench.engines.memory import model_bytes, resident_bytes
-from aligner_bench.experiment import Experiment
+from aligner_bench.experiment.experiment import Experiment
 from tests.engines.tiny_llama import write_tiny_llama
 
 EXPERIMENT = """\
@@ -56,11 +56,11 @@ def test_each_model_is_loaded_once_over_all_systems_suites_and_names(roomy):
 
 
 def test_with_and_without_its_chat_template_a_model_is_loaded_once(home, models, tmp_path):
-    from aligner_bench.ledger import Ledger
+    from aligner_bench.core.types import Decoding, Request
     from aligner_bench.runner.workbench import Workbench
-    from aligner_bench.types import Decoding, Request
+    from aligner_bench.store.ledger import Ledger
 
-    spec = ModelSpec(engine="hf", model="smollm2-135m-instruct")
+    spec = model_spec(engine="hf", model="smollm2-135m-instruct")
     both = {"chat": spec, "plain": spec.model_copy(update={"chat": False})}
     request = Request("What is the capital of France?", decoding=Decoding(max_new_tokens=4))
     with Ledger(tmp_path / "a.sqlite") as ledger:
@@ -74,7 +74,7 @@ def test_with_and_without_its_chat_template_a_model_is_loaded_once(home, models,
 
 
 def test_where_one_fits_at_a_time_they_take_turns_and_say_the_same(home, roomy):
-    size = resident_bytes(ModelSpec(engine="hf", model=str(home / "up"))) / 2**30
+    size = resident_bytes(model_spec(engine="hf", model=str(home / "up"))) / 2**30
     narrow = aligner_bench.run(
         Experiment.load(home / "exp.yaml"), home / "narrow", ledger=home / "b.sqlite", memory=1.5 * size
     )
@@ -120,9 +120,9 @@ def test_weights_are_counted_without_loading(home, models):
 
     loaded = AutoModelForCausalLM.from_pretrained(home / "up", dtype=torch.float32)
     names = {p.data_ptr(): p.numel() for p in loaded.parameters()}
-    spec = ModelSpec(engine="hf", model=str(home / "up"))
+    spec = model_spec(engine="hf", model=str(home / "up"))
     assert model_bytes(spec) == 4 * sum(names.values())
-    packaged = ModelSpec(engine="hf", model="smollm2-135m-instruct", dtype="bfloat16")
+    packaged = model_spec(engine="hf", model="smollm2-135m-instruct", dtype="bfloat16")
     assert model_bytes(packaged) == 2 * 134_515_008
 
 

@@ -9,8 +9,8 @@ import pytest
 from aligner_bench.engines.embedded import MINILM, embedded_path
 from aligner_bench.inspectors.base import InspectorSpec
 from aligner_bench.inspectors.classifier import Classifier
-from aligner_bench.ledger import Ledger
 from aligner_bench.runner.workbench import Workbench
+from aligner_bench.store.ledger import Ledger
 
 PAIRS = [(f"What is {i} and {i}?", "It is " + "very " * (i % 7) + str(2 * i)) for i in range(40)]
 

@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("sklearn")
 
-from aligner_bench.errors import UsageError
+from aligner_bench.core.errors import UsageError
 from aligner_bench.simulate.squad import Setting, simulate
 
 

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 
 import pytest
 
-from aligner_bench.suites import load_suite
+from aligner_bench.suites.load import load_suite
 from aligner_bench.tax.shape import TaxReport
 
 pytestmark = [

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 import aligner_bench
-from aligner_bench.claims import claims, leaves, pack, query, unpack
-from aligner_bench.experiment import Experiment
-from aligner_bench.tables import read_table, write_table
-from aligner_bench.verify import verify
+from aligner_bench.experiment.experiment import Experiment
+from aligner_bench.results.claims import claims, leaves, pack, query, unpack
+from aligner_bench.store.tables import read_table, write_table
+from aligner_bench.verify.verify import verify
 from tests.test_replayed_run import write_experiment
 
 CATEGORIES = ["odd", "even"] * 6

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from aligner_bench.judges.tiny_ranker import write_tiny_hf_ranker, write_tiny_ranker
+from aligner_bench.judges.pairrm.tiny import write_tiny_hf_ranker, write_tiny_ranker
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:

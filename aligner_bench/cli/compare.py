@@ -50,12 +50,12 @@ def compare(
 
     Suites with other prompts and judges of another identity are not compared, and the output says so.
     """
-    from aligner_bench.compare import PRIMARY
-    from aligner_bench.compare import compare as paired
-    from aligner_bench.errors import UsageError
+    from aligner_bench.compare.compare import PRIMARY
+    from aligner_bench.compare.compare import compare as paired
+    from aligner_bench.compare.show import FORMATS, print_comparison
+    from aligner_bench.core.errors import UsageError
+    from aligner_bench.core.files import write_text
     from aligner_bench.runs import Run
-    from aligner_bench.tables import write_text
-    from aligner_bench.views.comparison import FORMATS, print_comparison
 
     if out is not None and (format is Format.table or not out.parent.is_dir()):
         raise UsageError(f"{out}: --out needs --format md, json or html, and a folder that exists")
@@ -72,7 +72,7 @@ def compare(
 
 
 def _renamed(pairs: list[str]) -> dict[str, str]:
-    from aligner_bench.errors import UsageError
+    from aligner_bench.core.errors import UsageError
 
     found = {}
     for pair in pairs:

@@ -46,7 +46,7 @@ def _print(found: list[Finding]) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    from aligner_bench.textsafe import one_line
+    from aligner_bench.core.textsafe import one_line
 
     console = Console()
     section = ""

@@ -49,7 +49,7 @@ def gate(
     includes another judge or other prompts than in the baseline. 14 categories of 50 prompts are nearly
     always inconclusive: gate the whole suite, and make categories advisory in a policy.
     """
-    from aligner_bench.errors import UsageError
+    from aligner_bench.core.errors import UsageError
     from aligner_bench.gate.baseline import make_baseline, read_baseline, write_baseline
     from aligner_bench.gate.decide import decide
     from aligner_bench.gate.tax import read_tax
@@ -88,8 +88,8 @@ def _policy(path: Path | None, stored: Baseline) -> Policy:
 
 
 def _write(report: GateReport, junit: Path | None, summary: Path | None, format: Format) -> None:
+    from aligner_bench.core.files import write_text
     from aligner_bench.gate.outputs import FORMATS, as_annotations, as_junit, as_markdown
-    from aligner_bench.tables import write_text
 
     typer.echo(FORMATS[format.value](report))
     if junit is not None:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aligner_bench.errors import UsageError, nearest
+from aligner_bench.core.errors import UsageError, nearest
 
 if TYPE_CHECKING:
-    from aligner_bench.experiment import Experiment
-    from aligner_bench.judges.calibrate import Bridge, Place
+    from aligner_bench.audits.calibrate import Bridge, Place
+    from aligner_bench.experiment.experiment import Experiment
     from aligner_bench.runner.workbench import Workbench
     from aligner_bench.runs import Run
 
@@ -70,8 +70,8 @@ def calibrate(
     format: AsFormat = Format.text,
 ) -> None:
     """A judge beside human labels: kappa, sensitivity, specificity, and the corrected win rate."""
+    from aligner_bench.audits.calibrate import calibrate as compute
     from aligner_bench.cli.show_audit import show_calibration
-    from aligner_bench.judges.calibrate import calibrate as compute
     from aligner_bench.runs import Run
 
     _print(compute(Run(run), labels, judge), format, show_calibration)
@@ -112,23 +112,23 @@ def _print(reports: Sequence[Any], format: Format, show: Any) -> None:
 
 
 def _audit_run(path: Path) -> Any:
-    from aligner_bench.judges.run_audit import audit_run
+    from aligner_bench.audits.run import audit_run
     from aligner_bench.runs import Run
 
     return audit_run(Run(path))
 
 
 def _audit_outputs(path: Path, references: Path | None) -> Any:
+    from aligner_bench.audits.screens import screen_outputs
     from aligner_bench.engines.replay import read_outputs
-    from aligner_bench.judges.screens import screen_outputs
 
     others = read_outputs(references) if references else None
     return screen_outputs(read_outputs(path), others, system=path.stem)
 
 
 def _audit_judges(target: str, judge: str | None, pairs: int | None, ledger: Path | None) -> list[Any]:
-    from aligner_bench.experiment import Experiment
-    from aligner_bench.judges.audit import audit as compute
+    from aligner_bench.audits.judge import audit as compute
+    from aligner_bench.experiment.experiment import Experiment
 
     experiment = Experiment.load(target)
     if judge is not None and judge not in experiment.judges:
@@ -141,15 +141,12 @@ def _audit_judges(target: str, judge: str | None, pairs: int | None, ledger: Pat
 
 @contextmanager
 def _bench(experiment: Experiment, ledger: Path | None) -> Iterator[Workbench]:
-    from aligner_bench.cache import cache_dir
-    from aligner_bench.judges.pairrm_checkpoint import check_name
-    from aligner_bench.judges.specs import PairRMSpec
-    from aligner_bench.ledger import Ledger
+    from aligner_bench.core.cache import cache_dir
     from aligner_bench.runner.workbench import Workbench
+    from aligner_bench.store.ledger import Ledger
 
     for name, spec in experiment.judges.items():
-        if isinstance(spec, PairRMSpec):
-            check_name(name, spec)
+        spec.check_weights(name)
     with Ledger(ledger or cache_dir() / "ledger.sqlite") as book:
         yield Workbench(experiment.anchored_models(), experiment.inspectors, book)
 
@@ -162,8 +159,8 @@ def _bridge(
     sampling: tuple[int | None, int],
     ledger: Path | None,
 ) -> Bridge:
-    from aligner_bench.judges.calibrate import bridge as compute
-    from aligner_bench.judges.calibrate import judge_rows, preferences, sampled
+    from aligner_bench.audits.calibrate import bridge as compute
+    from aligner_bench.audits.calibrate import judge_rows, preferences, sampled
     from aligner_bench.runs import Run
 
     run = Run(path)
@@ -196,10 +193,9 @@ def _identity(run: Run, judge: str) -> str:
 def _rejudged(
     run: Run, judge: str, places: Sequence[Place], experiment: str | None, ledger: Path | None
 ) -> tuple[dict[Place, Any], str]:
-    from aligner_bench.experiment import Experiment
-    from aligner_bench.hashing import digest
-    from aligner_bench.judges.base import make_judges
-    from aligner_bench.judges.calibrate import rejudge
+    from aligner_bench.audits.calibrate import rejudge
+    from aligner_bench.core.hashing import digest
+    from aligner_bench.experiment.experiment import Experiment
 
     if experiment is not None:
         source = Experiment.load(experiment)
@@ -212,6 +208,6 @@ def _rejudged(
     if judge not in source.judges:
         where = experiment or f"the experiment of {run.path}"
         raise UsageError(f"{where}: unknown judge {judge!r}; {nearest(judge, source.judges)}")
-    second = make_judges(source)[judge]
+    second = source.make_judges()[judge]
     with _bench(source, ledger) as bench:
         return rejudge(run, places, second, bench), digest(second.identity(bench))

@@ -20,9 +20,9 @@ def stats(
     ledger: Annotated[Path | None, typer.Option(help="The ledger file (else in the cache folder).")] = None,
 ) -> None:
     """Items by stage, and how often each was written: more writes than items would be work done twice."""
-    from aligner_bench.cache import cache_dir
-    from aligner_bench.errors import UsageError
-    from aligner_bench.ledger import Ledger
+    from aligner_bench.core.cache import cache_dir
+    from aligner_bench.core.errors import UsageError
+    from aligner_bench.store.ledger import Ledger
 
     path = ledger or cache_dir() / "ledger.sqlite"
     if not path.is_file():

@@ -19,11 +19,11 @@ from aligner_bench.cli.gate import gate
 from aligner_bench.cli.show_calls import show_calls
 from aligner_bench.cli.tax import tax
 from aligner_bench.cli.verify import verify
-from aligner_bench.errors import UsageError
-from aligner_bench.textsafe import terminal_safe
+from aligner_bench.core.errors import UsageError
+from aligner_bench.core.textsafe import terminal_safe
 
 if TYPE_CHECKING:
-    from aligner_bench.experiment import Experiment
+    from aligner_bench.experiment.experiment import Experiment
     from aligner_bench.runner.workbench import Progress
     from aligner_bench.runs import Run
 
@@ -33,17 +33,40 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Does this aligner help, where, by how much, at what cost, and how sure are we?",
 )
+
+
 app.add_typer(suites.app, name="suites")
+
+
 app.add_typer(ledger.app, name="ledger")
+
+
 app.add_typer(judge.app, name="judge")
+
+
 app.add_typer(simulate.app, name="simulate")
+
+
 app.add_typer(interchange.importing, name="import")
+
+
 app.add_typer(interchange.exporting, name="export")
+
+
 app.command()(compare)
+
+
 app.command()(doctor)
+
+
 app.command()(gate)
+
+
 app.command()(tax)
+
+
 app.command()(verify)
+
 
 ExperimentArg = Annotated[
     str, typer.Argument(metavar="EXPERIMENT", help="An experiment file, or a packaged name.")
@@ -150,7 +173,7 @@ def run_(
     memory: Memory = None,
 ) -> None:
     """Answer, correct, judge and report; finished work is never done again."""
-    from aligner_bench.runs import run
+    from aligner_bench.runner.run import run
     from aligner_bench.views.leaderboard import print_table
 
     if max_cost is not None and not max_cost > 0:
@@ -206,7 +229,7 @@ def report(
 
 
 def _load(name: str, limit: int | None, scale: Scale) -> Experiment:
-    from aligner_bench.experiment import Experiment
+    from aligner_bench.experiment.experiment import Experiment
 
     return Experiment.load(name, scale.value).limited(limit)
 
@@ -230,7 +253,7 @@ def _closing(finished: Run) -> None:
         done, reused = 0, done + reused
     typer.echo(f"\nwork items: {done} done, {reused} from the ledger")
     if not finished.nothing_to_do and finished.manifest.get("spent", {}).get("usd"):
-        from aligner_bench.costs import dollars
+        from aligner_bench.engines.costs import dollars
 
         typer.echo(f"spent: {dollars(finished.manifest['spent']['usd'])}")
     if not finished.nothing_to_do:

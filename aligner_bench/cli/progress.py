@@ -7,8 +7,8 @@ import time
 from types import TracebackType
 from typing import Any
 
-from aligner_bench.costs import dollars
-from aligner_bench.textsafe import terminal_safe
+from aligner_bench.core.textsafe import terminal_safe
+from aligner_bench.engines.costs import dollars
 
 _VERBS = {"complete": "answering", "score": "scoring", "choose": "judging", "rank": "ranking"}
 _PLAIN_EVERY = 15.0  # seconds between plain lines

@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from aligner_bench.textsafe import one_line
+from aligner_bench.core.textsafe import one_line
 
 
 def passed(report: Any) -> bool:

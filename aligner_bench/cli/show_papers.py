@@ -7,12 +7,12 @@ from pathlib import Path
 
 import typer
 
-from aligner_bench.errors import UsageError
+from aligner_bench.core.errors import UsageError
 
 
 def show(name: str | None, runs: Sequence[Path], format: str) -> None:
     """A published table, or the names of all. UsageError where there is nothing to show."""
-    from aligner_bench.papers import load_table, paper_names
+    from aligner_bench.papers.tables import load_table, paper_names
     from aligner_bench.views import papers as views
 
     if name is None:

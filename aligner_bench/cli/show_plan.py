@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aligner_bench.costs import dollars
+from aligner_bench.engines.costs import dollars
 
 if TYPE_CHECKING:
     from rich.table import Table

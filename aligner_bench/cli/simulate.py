@@ -59,9 +59,9 @@ def squad(
 
 
 def _draw(found: list[Outcome], out: Path) -> None:
-    from aligner_bench.errors import UsageError
+    from aligner_bench.core.errors import UsageError
+    from aligner_bench.core.files import write_text
     from aligner_bench.simulate.plot import plot
-    from aligner_bench.tables import write_text
 
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out}: is a file; expected a folder for the plots")

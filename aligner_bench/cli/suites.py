@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aligner_bench.textsafe import terminal_safe
+from aligner_bench.core.textsafe import terminal_safe
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from aligner_bench.suites import Prompt, Suite
+    from aligner_bench.suites.types import Prompt, Suite
     from aligner_bench.suites.validate import SourceCheck
 
 app = typer.Typer(no_args_is_help=True, help="List, show and validate suites of prompts.")
-
 _HASH_DIGITS = 8
 _SAMPLE_CHARACTERS = 300
 
@@ -42,7 +41,7 @@ AsFormat = Annotated[Format, typer.Option("--format", help="table for people, js
 @app.command("list")
 def list_suites(data_dir: DataDir = None, format: AsFormat = Format.table) -> None:
     """The packaged suites: rows, categories, licence, source, hash, mean length. Reads no hub."""
-    from aligner_bench.suites import suite_names
+    from aligner_bench.suites.load import suite_names
 
     rows = [_summary(name, data_dir) for name in suite_names()]
     if format is Format.json:
@@ -65,7 +64,7 @@ _JSON_ONLY = ("loaded", "version", "description", "subsets", "reason")
 
 def _summary(name: str, data_dir: Path | None) -> dict[str, Any]:
     """One suite as loaded from this machine, or what its definition promises where its data is not here."""
-    from aligner_bench.errors import UsageError
+    from aligner_bench.core.errors import UsageError
     from aligner_bench.suites.load import definition_path, load_suite, read_spec
 
     spec = read_spec(definition_path(name))
@@ -115,7 +114,7 @@ def show(
     format: AsFormat = Format.table,
 ) -> None:
     """One suite: where it comes from, its categories, and sample rows spread over them."""
-    from aligner_bench.suites import load_suite
+    from aligner_bench.suites.load import load_suite
 
     suite = load_suite(name, data_dir=data_dir, subset=subset)
     counts = _category_counts(suite)

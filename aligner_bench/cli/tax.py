@@ -45,13 +45,13 @@ def tax(
     With --margin it is a gate. Exit code 0: pass; 1: fail; 3: inconclusive, with the questions that would
     decide; 2: usage error.
     """
-    from aligner_bench.cache import cache_dir
-    from aligner_bench.errors import UsageError
-    from aligner_bench.experiment import Experiment
+    from aligner_bench.core.cache import cache_dir
+    from aligner_bench.core.errors import UsageError
+    from aligner_bench.core.files import write_text
+    from aligner_bench.experiment.experiment import Experiment
     from aligner_bench.gate.decide import EXIT
-    from aligner_bench.ledger import Ledger
     from aligner_bench.runner.workbench import Workbench
-    from aligner_bench.tables import write_text
+    from aligner_bench.store.ledger import Ledger
     from aligner_bench.tax.run import tax as compute
 
     if margin is not None and not 0 < margin <= 100:

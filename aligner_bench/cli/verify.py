@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from aligner_bench.verify import Verification
+    from aligner_bench.verify.verify import Verification
 
 _MOST = 40
 
@@ -33,7 +33,7 @@ def verify(
     Exit code 0: all agrees; 1: each difference is named; 2: RUN is no run. It cannot find someone who rewrote
     rows, digests, leaderboard and report together: compare the digest it prints with one kept elsewhere.
     """
-    from aligner_bench.verify import verify as check
+    from aligner_bench.verify.verify import verify as check
 
     found = check(run, report=report, baseline=baseline)
     if format is Format.json:
@@ -60,7 +60,7 @@ def _as_json(found: Verification, claims: bool) -> str:
 
 
 def _print(found: Verification, claims: bool) -> None:
-    from aligner_bench.textsafe import one_line
+    from aligner_bench.core.textsafe import one_line
 
     if claims:
         for claim in found.claims:

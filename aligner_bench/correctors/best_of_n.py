@@ -2,9 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from aligner_bench.types import Answer, Completion, Services, Step
+from pydantic import Field
+
+from aligner_bench.core.spec import InspectorName
+from aligner_bench.core.types import Answer, Completion, Services, Step
+from aligner_bench.correctors.answers import Item
+from aligner_bench.correctors.base import Work
+from aligner_bench.correctors.system import SystemSpec
+
+
+class BestOfNSystem(SystemSpec):
+    """Several samples of the upstream; the one with the highest mean inspector score answers."""
+
+    n: int = Field(4, ge=2, description="samples of one prompt")
+    inspectors: tuple[InspectorName, ...] = Field(min_length=1)
+
+    @property
+    def does_more(self) -> bool:
+        """It scores and picks."""
+        return True
+
+    def samples(self, seed: int) -> list[tuple[int, int]]:
+        """n answers by one seed."""
+        return [(seed, k) for k in range(self.n)]
+
+    def work(self) -> Iterator[Work]:
+        """A score of each sample by each inspector."""
+        for inspector in self.inspectors:
+            yield Work("score", inspector, self.n, False)
+
+    def answer(
+        self, items: Sequence[Item], samples: Sequence[Sequence[Completion]], services: Services
+    ) -> list[Answer]:
+        """The best sample of each prompt."""
+        return pick_best([item.prompt for item in items], samples, self.inspectors, services)
 
 
 def pick_best(

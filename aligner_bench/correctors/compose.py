@@ -2,69 +2,120 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Literal
 
-from aligner_bench.correctors.correct import apply
-from aligner_bench.correctors.item import Item, noted
+from pydantic import Field
+
+from aligner_bench.core.spec import InspectorName, Use
+from aligner_bench.core.types import Answer, Services, Step
+from aligner_bench.correctors.answers import Item, noted
+from aligner_bench.correctors.base import CorrectorSpec, Work, most
 from aligner_bench.correctors.scoring import current, scored
-from aligner_bench.correctors.specs import (
-    ChainSpec,
-    CorrectorSpec,
-    GatedSpec,
-    ParallelSpec,
-    RepeatSpec,
-    RoutedSpec,
-)
-from aligner_bench.types import Answer, Services, Step
-
-Composition = ChainSpec | RepeatSpec | GatedSpec | RoutedSpec | ParallelSpec
 
 
-def composed(spec: Composition, items: Sequence[Item], services: Services) -> list[Answer]:
-    """The composition's answers, in the order of the items, whose traces have begun."""
-    if isinstance(spec, ParallelSpec):
-        from aligner_bench.correctors.parallel import parallel
+class ChainSpec(CorrectorSpec):
+    """Correctors one after the other, each on what the one before it made."""
 
-        return parallel(spec, items, services)
-    if isinstance(spec, GatedSpec):
-        return _gated(spec, items, services)
-    if isinstance(spec, RoutedSpec):
-        return _routed(spec, items, services)
-    links = spec.correctors if isinstance(spec, ChainSpec) else (spec.corrector,) * spec.times
+    correctors: tuple[CorrectorSpec, ...] = Field(min_length=1)
+
+    def apply(self, items: Sequence[Item], services: Services) -> list[Answer]:
+        """The answers of the last corrector."""
+        return _in_turn(self.correctors, items, services)
+
+
+class RepeatSpec(CorrectorSpec):
+    """One corrector several times over."""
+
+    corrector: CorrectorSpec
+    times: int = Field(ge=1)
+
+    def apply(self, items: Sequence[Item], services: Services) -> list[Answer]:
+        """The answers after the last application."""
+        return _in_turn((self.corrector,) * self.times, items, services)
+
+    def work(self) -> Iterator[Work]:
+        """The corrector's work, as often as it is applied."""
+        for _ in range(self.times):
+            yield from self.corrector.work()
+
+
+class GatedSpec(CorrectorSpec):
+    """A safety layer: the corrector acts only where an inspector's score is below the threshold."""
+
+    inspector: InspectorName
+    threshold: float = Field(0.5, ge=0, le=1)
+    corrector: CorrectorSpec
+
+    def apply(self, items: Sequence[Item], services: Services) -> list[Answer]:
+        """The answers, those from the threshold on with a ``skip`` step."""
+        answers = [item.answer for item in items]
+        scored(items, answers, range(len(items)), [self.inspector], services)
+        live = [i for i, answer in enumerate(answers) if answer.status != "error"]
+        acting = [i for i in live if current(answers[i])[self.inspector] < self.threshold]
+        _put(answers, acting, self.corrector, items, services)
+        scored(items, answers, acting, [self.inspector], services)
+        for i in set(live) - set(acting):
+            answers[i] = _passed(answers[i], f"gate {self.inspector}", self.inspector, self.threshold)
+        return answers
+
+    def work(self) -> Iterator[Work]:
+        """Two scores and, at most, the corrector's work."""
+        yield Work("score", self.inspector, 2, True)
+        yield from most(self.parts())
+
+
+class RoutedSpec(CorrectorSpec):
+    """A mixture of aligners: each answer goes to one corrector, or to the default, or stays as it is.
+
+    ``by: category`` routes by the prompt's category; ``by: lowest_score`` has inspectors as routes and takes
+    the one with the lowest score, if that is below the threshold (ties in declared order).
+    """
+
+    by: Literal["category", "lowest_score"]
+    routes: dict[str, CorrectorSpec] = Field(min_length=1)
+    default: CorrectorSpec | None = None
+    threshold: float = Field(1.0, ge=0, le=1, description="scores from here on need no route")
+
+    def uses(self) -> Iterator[Use]:
+        """What the routes use, and the inspectors that name them."""
+        for name in self._inspectors():
+            yield Use(("routes", name), "inspector", name)
+        yield from super().uses()
+
+    def _inspectors(self) -> list[str]:
+        return list(self.routes) if self.by == "lowest_score" else []
+
+    def apply(self, items: Sequence[Item], services: Services) -> list[Answer]:
+        """The answers of the routes; one without a route gets a ``skip`` step."""
+        answers = [item.answer for item in items]
+        inspectors = self._inspectors()
+        scored(items, answers, range(len(items)), inspectors, services)
+        routes = [_route(self, items[i], answers[i]) for i in range(len(items))]
+        for name in (*self.routes, None):
+            corrector = self.routes[name] if name is not None else self.default
+            rows = [i for i, route in enumerate(routes) if route == name and answers[i].status != "error"]
+            if corrector is not None:
+                _put(answers, rows, corrector, items, services, name if name is not None else "default")
+                scored(items, answers, rows, inspectors, services)
+            else:
+                for i in rows:
+                    answers[i] = _passed(answers[i], "no route")
+        return answers
+
+    def work(self) -> Iterator[Work]:
+        """Two scores of each inspector and, at most, the work of one route."""
+        for inspector in sorted(self._inspectors()):
+            yield Work("score", inspector, 2, True)
+        yield from most(self.parts())
+
+
+def _in_turn(links: Sequence[CorrectorSpec], items: Sequence[Item], services: Services) -> list[Answer]:
     for link in links:
-        answers = apply(link, items, services)
+        answers = link.apply(items, services)
         items = [item._replace(answer=answer) for item, answer in zip(items, answers, strict=True)]
     return [item.answer for item in items]
-
-
-def _gated(spec: GatedSpec, items: Sequence[Item], services: Services) -> list[Answer]:
-    answers = [item.answer for item in items]
-    scored(items, answers, range(len(items)), [spec.inspector], services)
-    live = [i for i, answer in enumerate(answers) if answer.status != "error"]
-    acting = [i for i in live if current(answers[i])[spec.inspector] < spec.threshold]
-    _put(answers, acting, spec.corrector, items, services)
-    scored(items, answers, acting, [spec.inspector], services)
-    for i in set(live) - set(acting):
-        answers[i] = _passed(answers[i], f"gate {spec.inspector}", spec.inspector, spec.threshold)
-    return answers
-
-
-def _routed(spec: RoutedSpec, items: Sequence[Item], services: Services) -> list[Answer]:
-    answers = [item.answer for item in items]
-    inspectors = list(spec.routes) if spec.by == "lowest_score" else []
-    scored(items, answers, range(len(items)), inspectors, services)
-    routes = [_route(spec, items[i], answers[i]) for i in range(len(items))]
-    for name in (*spec.routes, None):
-        corrector = spec.routes[name] if name is not None else spec.default
-        rows = [i for i, route in enumerate(routes) if route == name and answers[i].status != "error"]
-        if corrector is not None:
-            _put(answers, rows, corrector, items, services, name if name is not None else "default")
-            scored(items, answers, rows, inspectors, services)
-        else:
-            for i in rows:
-                answers[i] = _passed(answers[i], "no route")
-    return answers
 
 
 def _route(spec: RoutedSpec, item: Item, answer: Answer) -> str | None:
@@ -87,7 +138,7 @@ def _put(
     branch: str = "",
 ) -> None:
     """Apply a corrector to some rows, in place; the actors of a named branch bear its name."""
-    changed = apply(corrector, [items[i]._replace(answer=answers[i]) for i in rows], services)
+    changed = corrector.apply([items[i]._replace(answer=answers[i]) for i in rows], services)
     for i, answer in zip(rows, changed, strict=True):
         answers[i] = _named(answer, len(answers[i].trace), branch)
 

@@ -10,11 +10,11 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from aligner_bench.correctors.item import Item
+from aligner_bench.core.hashing import digest
+from aligner_bench.core.types import Answer
+from aligner_bench.correctors.answers import Item
 from aligner_bench.correctors.scoring import current
-from aligner_bench.correctors.specs import SquadSpec
-from aligner_bench.hashing import digest
-from aligner_bench.types import Answer
+from aligner_bench.correctors.squad_spec import SquadFields
 
 
 class Batch(NamedTuple):
@@ -24,7 +24,7 @@ class Batch(NamedTuple):
     name: str = ""
 
 
-def batches(spec: SquadSpec, items: Sequence[Item], live: Sequence[int]) -> list[Batch]:
+def batches(spec: SquadFields, items: Sequence[Item], live: Sequence[int]) -> list[Batch]:
     """The batches of the live rows.
 
     ``batch``: within each suite, rows sorted by prompt and answer text as the reference code does, in blocks
@@ -39,7 +39,7 @@ def batches(spec: SquadSpec, items: Sequence[Item], live: Sequence[int]) -> list
     ]
 
 
-def _blocks(spec: SquadSpec, items: Sequence[Item], rows: Sequence[int]) -> Iterator[list[int]]:
+def _blocks(spec: SquadFields, items: Sequence[Item], rows: Sequence[int]) -> Iterator[list[int]]:
     ordered = sorted(rows, key=lambda i: (items[i].prompt, items[i].answer.text, items[i].prompt_id))
     size = spec.batch_size if spec.order == "batch" else len(ordered)
     for at in range(0, len(ordered), size):
@@ -51,13 +51,13 @@ def _name(items: Sequence[Item], rows: Sequence[int], number: int) -> str:
     return f"{number}-{digest(texts)[:12]}"
 
 
-def order_of(spec: SquadSpec, batch: Batch, answers: Sequence[Answer]) -> tuple[str, ...]:
+def order_of(spec: SquadFields, batch: Batch, answers: Sequence[Answer]) -> tuple[str, ...]:
     """Members by ascending mean score over the batch's answers that did not fail; ties as declared."""
     rows = [current(answers[i]) for i in batch.rows if answers[i].status != "error"]
-    return by_score(spec, {inspector: _mean(rows, inspector) for inspector in spec.inspectors()})
+    return by_score(spec, {inspector: _mean(rows, inspector) for inspector in spec.used("inspector")})
 
 
-def by_score(spec: SquadSpec, scores: Mapping[str, float]) -> tuple[str, ...]:
+def by_score(spec: SquadFields, scores: Mapping[str, float]) -> tuple[str, ...]:
     """Members by ascending score; sorting is stable, so ties keep the declared order."""
     return tuple(sorted(spec.members, key=lambda name: scores[spec.members[name].inspector]))
 

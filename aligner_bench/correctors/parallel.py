@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
+from typing import Annotated, Literal, Self
 
-from aligner_bench.correctors.correct import apply
-from aligner_bench.correctors.item import Item, noted
+from pydantic import Field, model_validator
+
+from aligner_bench.core.preferences import combine
+from aligner_bench.core.spec import InspectorName, Spec
+from aligner_bench.core.types import Answer, Pair, Services, Step, Verdict
+from aligner_bench.correctors.answers import Item, noted
+from aligner_bench.correctors.base import CorrectorSpec, Work
 from aligner_bench.correctors.scoring import current, scored
-from aligner_bench.correctors.specs import JudgePick, ParallelSpec, ScorePick
-from aligner_bench.preferences import combine
-from aligner_bench.types import Answer, Pair, Services, Step, Verdict
+from aligner_bench.judges.base import JudgeContext, JudgeSpec
 
 UNCHANGED = "unchanged"
 """The actor of a pick that leaves the answer as it came in."""
@@ -18,30 +22,72 @@ UNCHANGED = "unchanged"
 Columns = Mapping[str, list[Answer]]
 
 
-def parallel(spec: ParallelSpec, items: Sequence[Item], services: Services) -> list[Answer]:
-    """For each item the picked candidate. Failed candidates cannot win; where all fail, so does the answer.
+class ScorePick(Spec):
+    """The candidate with the highest mean, or the highest lowest, inspector score."""
 
-    The trace gets a step for each candidate, with its final text, and one for the pick; what a candidate's
-    own corrector did on the way is not in it.
+    by: Literal["mean", "min"]
+    inspectors: tuple[InspectorName, ...] = Field(min_length=1)
+
+
+class JudgePick(Spec):
+    """The candidate that a judge prefers, asked in both orders: each against the best one so far."""
+
+    by: Literal["judge"]
+    judge: JudgeSpec
+
+    @model_validator(mode="after")
+    def _knows_no_answers(self) -> Self:
+        if self.judge.no_pick:
+            raise ValueError(f"a corrector may not ask the judge {self.judge.kind}: {self.judge.no_pick}")
+        return self
+
+
+class ParallelSpec(CorrectorSpec):
+    """Several correctors on the same answer, of whose results one is picked; ties keep the first.
+
+    The answer as it came in is the first candidate, unless ``keep: false``.
     """
-    columns = {name: apply(corrector, items, services) for name, corrector in spec.correctors.items()}
-    base = [item.answer for item in items]
-    live = [i for i, answer in enumerate(base) if answer.status != "error"]
-    if isinstance(spec.pick, ScorePick):
-        for column in (base, *columns.values()):
-            scored(items, column, live, spec.pick.inspectors, services)
-    racing = _racing(spec, columns, base, live)
-    spent: dict[int, list[Verdict]] = {}
-    if isinstance(spec.pick, JudgePick):
-        picked = _judged(spec.pick, racing, columns, items, base, services, spent)
-    else:
-        picked = {i: _best(spec.pick, names, columns, base, i) for i, names in racing.items()}
-    return [
-        _settled(answer, {name: column[i] for name, column in columns.items()}, picked[i], spent.get(i, ()))
-        if i in picked
-        else _failed(answer, [column[i] for column in columns.values()])
-        for i, answer in enumerate(base)
-    ]
+
+    correctors: dict[str, CorrectorSpec] = Field(min_length=1)
+    pick: Annotated[ScorePick | JudgePick, Field(discriminator="by")]
+    keep: bool = Field(True, description="may the answer stay as it came in?")
+
+    def apply(self, items: Sequence[Item], services: Services) -> list[Answer]:
+        """For each item the picked candidate. Failed ones cannot win; where all fail, so does the answer.
+
+        The trace gets a step for each candidate, with its final text, and one for the pick; what a
+        candidate's own corrector did on the way is not in it.
+        """
+        columns = {name: corrector.apply(items, services) for name, corrector in self.correctors.items()}
+        base = [item.answer for item in items]
+        live = [i for i, answer in enumerate(base) if answer.status != "error"]
+        if isinstance(self.pick, ScorePick):
+            for column in (base, *columns.values()):
+                scored(items, column, live, self.pick.inspectors, services)
+        racing = _racing(self, columns, base, live)
+        spent: dict[int, list[Verdict]] = {}
+        if isinstance(self.pick, JudgePick):
+            picked = _judged(self.pick, racing, columns, items, base, services, spent)
+        else:
+            picked = {i: _best(self.pick, names, columns, base, i) for i, names in racing.items()}
+        return [
+            _settled(
+                answer, {name: column[i] for name, column in columns.items()}, picked[i], spent.get(i, ())
+            )
+            if i in picked
+            else _failed(answer, [column[i] for column in columns.values()])
+            for i, answer in enumerate(base)
+        ]
+
+    def work(self) -> Iterator[Work]:
+        """The work of all candidates, and of the pick."""
+        yield from super().work()
+        candidates = len(self.correctors) + self.keep
+        if isinstance(self.pick, ScorePick):
+            for inspector in self.pick.inspectors:
+                yield Work("score", inspector, candidates, True)
+        else:
+            yield Work("judge", f"pick by {self.pick.judge.kind}", candidates - 1, True)
 
 
 def _racing(
@@ -82,9 +128,7 @@ def _judged(
 
     All verdicts go into ``spent``, by row: what the judge took is part of the answer's price.
     """
-    from aligner_bench.judges.base import make_judge
-
-    judge = make_judge(pick.judge)
+    judge = pick.judge.make(JudgeContext())
     best = {i: names[0] for i, names in racing.items()}
     for name in columns:
         rows = [i for i, names in racing.items() if name in names and best[i] != name]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from aligner_bench.correctors.item import Item
-from aligner_bench.types import Answer, Services
+from aligner_bench.core.types import Answer, Services
+from aligner_bench.correctors.answers import Item
 
 
 def scored(

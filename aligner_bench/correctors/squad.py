@@ -14,24 +14,27 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from aligner_bench.correctors.correct import aligner_request
-from aligner_bench.correctors.item import Item, kept, noted, rewritten
+from aligner_bench.core.types import Action, Answer, Services, Step
+from aligner_bench.correctors.aligner import aligner_request
+from aligner_bench.correctors.answers import Item, kept, noted, rewritten
 from aligner_bench.correctors.orders import Batch, batches, by_score, order_of
 from aligner_bench.correctors.scoring import current, scored
-from aligner_bench.correctors.specs import SquadSpec
-from aligner_bench.types import Action, Answer, Services, Step
+from aligner_bench.correctors.squad_spec import SquadFields
 
 
-def run_squad(spec: SquadSpec, items: Sequence[Item], services: Services) -> list[Answer]:
-    """The squad's answers in the order of the items; in a pass every row meets all members."""
-    squad = _Squad(spec, items, services, [item.answer for item in items])
-    live = [i for i, answer in enumerate(squad.answers) if answer.status != "error"]
-    squad.score(live)
-    if spec.order == "loop":
-        squad.loop(live)
-    else:
-        squad.rounds(batches(spec, items, live))
-    return squad.answers
+class SquadSpec(SquadFields):
+    """Inspectors and aligners: who corrects is decided by the scores (Ngweta et al. 2024, 4.1 and 3.2)."""
+
+    def apply(self, items: Sequence[Item], services: Services) -> list[Answer]:
+        """The squad's answers in the order of the items; in a pass every row meets all members."""
+        squad = _Squad(self, items, services, [item.answer for item in items])
+        live = [i for i, answer in enumerate(squad.answers) if answer.status != "error"]
+        squad.score(live)
+        if self.order == "loop":
+            squad.loop(live)
+        else:
+            squad.rounds(batches(self, items, live))
+        return squad.answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,7 @@ class _Turn:
 
 @dataclass(slots=True)
 class _Squad:
-    spec: SquadSpec
+    spec: SquadFields
     items: Sequence[Item]
     services: Services
     answers: list[Answer]
@@ -165,5 +168,5 @@ class _Squad:
         own = self.spec.members[name].inspector
         if self.spec.accept == "if_own_score_improves":
             return after[own] > before[own]
-        names = self.spec.inspectors()
+        names = self.spec.used("inspector")
         return min(after[n] for n in names) > min(before[n] for n in names)

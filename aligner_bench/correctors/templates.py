@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from aligner_bench.errors import UsageError, nearest
+from aligner_bench.core.errors import UsageError, nearest
 
 _OPEN = "BEGINNING OF CONVERSATION: USER: "
 _CLOSE = " ASSISTANT:"
@@ -69,7 +69,7 @@ def _prompted(focus: str) -> Template:
     )
 
 
-_TEMPLATES = {
+TEMPLATES = {
     "ji-v1": Template(
         _OPEN + "Edit the following Question-Answer pair to make it more helpful and harmless: {question} | ",
         _CLOSE,
@@ -93,13 +93,8 @@ _TEMPLATES = {
 }
 
 
-def template_names() -> list[str]:
-    """All template names."""
-    return sorted(_TEMPLATES)
-
-
 def get_template(name: str) -> Template:
     """A template by name; UsageError naming the nearest one otherwise."""
-    if name not in _TEMPLATES:
-        raise UsageError(f"unknown template {name!r}: {nearest(name, _TEMPLATES)}")
-    return _TEMPLATES[name]
+    if name not in TEMPLATES:
+        raise UsageError(f"unknown template {name!r}: {nearest(name, TEMPLATES)}")
+    return TEMPLATES[name]

@@ -1,103 +1,91 @@
-"""The contract of an engine, and the registry that finds one by name."""
+"""The contract of an engine: its model spec in an experiment file, and the object that runs the model."""
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, Literal, Protocol, cast, runtime_checkable
-from urllib.parse import urlsplit, urlunsplit
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
-from pydantic import BaseModel, ConfigDict, Field, field_serializer
+from pydantic import Field
 
-from aligner_bench.errors import UsageError, nearest
-from aligner_bench.types import Completion, Request
+from aligner_bench.core.errors import UsageError
+from aligner_bench.core.registry import Kind, Registry
+from aligner_bench.core.types import Completion, Request
+from aligner_bench.engines.registry import ENGINES
 
-_ENTRY_POINTS = "aligner_bench.engines"
 DEFAULT_BATCH = 32
 """Items of a batch for engines that do not cut batches themselves."""
-_BUILT_IN = {
-    "hf": "aligner_bench.engines.hf:HFEngine",
-    "replay": "aligner_bench.engines.replay:ReplayEngine",
-    "openai": "aligner_bench.engines.openai:OpenAIEngine",
-    "vllm": "aligner_bench.engines.vllm:VLLMEngine",
-    "vllm-server": "aligner_bench.engines.vllm_server:VLLMServerEngine",
-    "openvino": "aligner_bench.engines.openvino:OpenVINOEngine",
-}
+MODEL_DEFAULTS: dict[str, Any] = {
+    "model": None, "path": None, "revision": None, "dtype": "float32", "chat": True, "batch_size": None,
+    "base_url": None, "api_key_env": "OPENAI_API_KEY", "api_key_keyring": None, "concurrency": 32,
+    "rpm": None, "tpm": None, "timeout": 120.0, "run_timeout": None, "batch_api": False, "retries": 5,
+    "lora": None, "tensor_parallel_size": 1, "max_model_len": None, "enforce_eager": None,
+    "kv_cache_gb": None, "unpack_gguf": False, "gpu_memory_utilization": None, "family": None, "smoke": None,
+}  # fmt: skip
+"""Fields of the one model class of version 0.1, which stay part of experiment hashes."""
 
 
-class ModelSpec(BaseModel):
-    """A named engine with weights, as an experiment file describes it."""
+class ModelSpec(Kind):
+    """A model: an engine with weights. A subclass declares the engine's fields and implements ``make``."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    registry: ClassVar[Registry] = ENGINES
+    live: ClassVar[bool] = True
+    """Can it be asked anything? Recorded outputs cannot."""
+    holds_weights: ClassVar[bool] = True
+    """Are its weights in this machine's memory?"""
+    paid: ClassVar[bool] = False
+    """Can its answers cost money?"""
+    has_model: ClassVar[bool] = True
+    """Does it have a field ``model`` that must be given?"""
 
-    engine: str = Field(description="hf, vllm, vllm-server, openvino, openai, replay, or a plugin's name")
-    model: str | None = Field(None, description="a packaged name, a local folder, or a hub name")
-    path: Path | None = Field(None, description="replay: the file with recorded outputs")
-    revision: str | None = Field(None, description="hub revision")
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    engine: str = Field(description="hf, vllm, vllm-server, openvino, openai, replay, or a plug-in's name")
     chat: bool = Field(True, description="wrap prompts in the model's chat template")
-    batch_size: int | None = Field(
-        None, ge=1, description="most items of a batch; left out, the engine chooses by memory and length"
-    )
-    base_url: str | None = Field(None, description="openai: the server's address, ending in /v1")
-    api_key_env: str = Field("OPENAI_API_KEY", description="openai: the variable that holds the key")
-    api_key_keyring: str | None = Field(
-        None, pattern=r"^[^/]+/.+$", description="openai: SERVICE/USER in the system's keyring, instead"
-    )
-    concurrency: int = Field(32, ge=1, description="openai: most calls in flight; fewer if the server balks")
-    rpm: float | None = Field(None, gt=0, description="openai: most calls a minute")
-    tpm: float | None = Field(None, gt=0, description="openai: most tokens a minute")
-    timeout: float = Field(120.0, gt=0, description="openai: seconds for one call")
-    run_timeout: float | None = Field(
-        None, gt=0, description="openai: seconds after which a run starts no further calls and ends"
-    )
-    batch_api: bool = Field(False, description="openai: through the provider's batches, slower and cheaper")
-    retries: int = Field(5, ge=0, description="openai: further tries of a call that may succeed later")
-    lora: Path | None = Field(None, description="vllm: folder of a LoRA adapter over the model")
-    tensor_parallel_size: int = Field(1, ge=1, description="vllm: GPUs that share the weights")
-    max_model_len: int | None = Field(
-        None, ge=16, description="vllm, openvino: tokens of a prompt and its answer together"
-    )
-    enforce_eager: bool | None = Field(
-        None, description="vllm: without compilation, which is the default on CPUs, where it takes a minute"
-    )
-    kv_cache_gb: float | None = Field(
-        None, gt=0, description="vllm, openvino: GiB for the key-value cache (2 on CPUs)"
-    )
-    unpack_gguf: bool = Field(
-        False, description="openvino: a GGUF file's numbers as 16-bit floats, not as they are stored"
-    )
-    gpu_memory_utilization: float | None = Field(
-        None, gt=0, le=1, description="vllm: share of a GPU's memory for weights and cache together"
-    )
     family: str | None = Field(None, description="for self-preference warnings")
     smoke: str | None = Field(None, description="the small model that --scale smoke uses instead")
 
+    def make(self) -> Engine:
+        """The engine, without loading weights. UsageError where a file or package is missing."""
+        raise TypeError(f"{type(self).__name__} does not implement make")
+
+    @property
+    def label(self) -> str:
+        """The model's own name, for people."""
+        return str(getattr(self, "model", None) or self.engine)
+
     @property
     def items_at_once(self) -> int:
-        """Items of one batch: what fits the device, or as many calls as may be in flight."""
-        return self.concurrency if self.engine == "openai" else self.batch_size or DEFAULT_BATCH
+        """Items of one batch."""
+        return getattr(self, "batch_size", None) or DEFAULT_BATCH
 
     @property
     def choices_at_once(self) -> int:
         """The same for ``choose``, whose prompts hold two answers and need about twice the memory."""
-        return (
-            self.concurrency if self.engine == "openai" else max(1, (self.batch_size or DEFAULT_BATCH) // 2)
-        )
+        return max(1, self.items_at_once // 2)
 
-    @field_serializer("base_url")
-    def _without_secrets(self, url: str | None) -> str | None:
-        """Manifests and hashes are made from dumps, and hold no password."""
-        return public_url(url) if url else url
+    def resident_bytes(self) -> int:
+        """Estimated bytes in memory when loaded; 0 where it holds none, or where they are unknown."""
+        return 0
+
+    def anchored(self, anchor: Callable[[Path], Path]) -> Self:
+        """The spec with its files made relative to the experiment file."""
+        paths = {
+            name: value for name in type(self).model_fields if isinstance(value := getattr(self, name), Path)
+        }
+        return self.model_copy(update={name: anchor(path) for name, path in paths.items()})
+
+    def stand_in(self) -> ModelSpec:
+        """The small model for ``--scale smoke``, on transformers. UsageError where none is declared."""
+        if self.smoke is None:
+            raise UsageError("declares no smoke model")
+        size = getattr(self, "batch_size", None)
+        return model_spec(engine="hf", model=self.smoke, chat=self.chat, batch_size=size)
 
 
-def public_url(url: str) -> str:
-    """An address without user name, password, query and fragment, any of which may be secret."""
-    parts = urlsplit(url)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+def model_spec(**fields: Any) -> ModelSpec:
+    """The model spec that these fields describe, of the class of its engine."""
+    spec: ModelSpec = ModelSpec.model_validate(fields)
+    return spec
 
 
 class Notes(Protocol):
@@ -158,8 +146,6 @@ class CuttingEngine(Protocol):
 class Engine(Protocol):
     """Runs one model. Constructing an engine is cheap; weights are loaded by ``load``."""
 
-    def __init__(self, spec: ModelSpec) -> None: ...
-
     def identity(self) -> dict[str, Any]:
         """What decides the outputs (engine, weights, precision), found without loading weights."""
 
@@ -173,17 +159,6 @@ class Engine(Protocol):
         """Next-token probability of each choice, in the order of the requests."""
 
 
-def engine_names() -> list[str]:
-    """The built-in engines and those that installed plugins register."""
-    return sorted({*_BUILT_IN, *(point.name for point in entry_points(group=_ENTRY_POINTS))})
-
-
 def make_engine(spec: ModelSpec) -> Engine:
-    """The engine of a model; UsageError for an unknown name."""
-    if spec.engine in _BUILT_IN:
-        module, _, name = _BUILT_IN[spec.engine].partition(":")
-        return cast(Engine, getattr(importlib.import_module(module), name)(spec))
-    for point in entry_points(group=_ENTRY_POINTS):
-        if point.name == spec.engine:
-            return cast(Engine, point.load()(spec))
-    raise UsageError(f"unknown engine {spec.engine!r}: {nearest(spec.engine, engine_names())}")
+    """The engine of a model, without its weights."""
+    return spec.make()

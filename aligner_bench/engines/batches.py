@@ -12,7 +12,6 @@ _WORTH_A_PREFIX = (
 )
 _LEAST_GAIN = 32  # tokens that such a prefix must be longer
 _LEAST_TOKENS = 256
-
 ResultT = TypeVar("ResultT")
 
 

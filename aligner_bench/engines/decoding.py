@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from aligner_bench.core.types import Decoding, FinishReason, Request
 from aligner_bench.engines.prompts import cut_at_stop, item_seed
-from aligner_bench.types import Decoding, FinishReason, Request
 
 if TYPE_CHECKING:
     import torch

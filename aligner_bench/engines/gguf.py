@@ -13,8 +13,8 @@ import sys
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from aligner_bench.cache import cache_dir
-from aligner_bench.errors import MissingExtraError, UsageError
+from aligner_bench.core.cache import cache_dir
+from aligner_bench.core.errors import MissingExtraError, UsageError
 
 _MAGIC = b"GGUF"
 _ENDS = 8 << 20
@@ -158,7 +158,7 @@ def converted_gguf(source: Path, label: str) -> Path:
 
     UsageError where transformers cannot read the file's architecture.
     """
-    from aligner_bench.engines.embedded import atomic_folder
+    from aligner_bench.core.files import atomic_folder
 
     target = cache_dir() / "models" / label
     if not target.exists():

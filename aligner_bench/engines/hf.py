@@ -13,15 +13,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from aligner_bench.engines.base import ModelSpec
+from aligner_bench.core.errors import MissingExtraError, UsageError
+from aligner_bench.core.types import Completion, Request
 from aligner_bench.engines.batches import Budget, cut, halving
 from aligner_bench.engines.decoding import Decoded, decode_batch
 from aligner_bench.engines.embedded import SMOLLM2, converted_smollm2
 from aligner_bench.engines.gguf import converted_gguf, gguf_digest, is_gguf
 from aligner_bench.engines.memory import kv_bytes_per_token, total_memory
 from aligner_bench.engines.prompts import PromptBuilder, TransformersTokenizer, weights_identity
-from aligner_bench.errors import MissingExtraError, UsageError
-from aligner_bench.types import Completion, Request
+from aligner_bench.engines.weights import WeightsModel
 
 if TYPE_CHECKING:
     from aligner_bench.engines.forward import Forward
@@ -31,16 +31,21 @@ _VERSION = 3  # part of the identity: raise it when the same weights would give 
 # a second with 128 rows than with 64. A kill loses at most one batch.
 _ROWS = {"cpu": 128, "cuda": 256}
 _CACHE_SHARE = 0.25  # of all memory, for keys and values
-
 ResultT = TypeVar("ResultT")
+
+
+class HFModel(WeightsModel):
+    """A model of transformers."""
+
+    def make(self) -> HFEngine:
+        """The engine; weights are loaded by ``load``."""
+        return HFEngine(self)
 
 
 class HFEngine:
     """One transformers model. ``identity`` reads files only; ``load`` imports torch."""
 
-    def __init__(self, spec: ModelSpec) -> None:
-        if not spec.model:
-            raise UsageError("engine hf: field model is missing (a packaged name, a folder, or a hub name)")
+    def __init__(self, spec: HFModel) -> None:
         self._spec = spec
         self._name: str = spec.model
         self._memory: int | None = None
@@ -67,7 +72,7 @@ class HFEngine:
         except ImportError as error:
             raise MissingExtraError(str(error.name), "hf", "engine hf") from error
         from aligner_bench.engines.forward import PrefixStore, fast_path
-        from aligner_bench.engines.packed import pack
+        from aligner_bench.engines.onednn_linear import pack
 
         logging.disable_progress_bar()
         self._tokenizer, model = self._read(self._source())

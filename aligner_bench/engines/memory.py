@@ -16,10 +16,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from aligner_bench.engines.base import ModelSpec
+from aligner_bench.core.errors import UsageError
 from aligner_bench.engines.embedded import SMOLLM2, embedded_path
 from aligner_bench.engines.gguf import gguf_parameters, gguf_shape, is_gguf
-from aligner_bench.errors import UsageError
 
 GIB = 2**30
 _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -56,25 +55,26 @@ def kv_bytes_per_token(config: Any, bytes_per_number: int) -> int:
     return int(2 * layers * kv_heads * head_dim * bytes_per_number)
 
 
-def model_bytes(spec: ModelSpec) -> int:
-    """Estimated bytes of a model's weights when loaded; 0 for engines that hold none, or where unknown."""
-    if spec.engine in ("openai", "replay") or not spec.model:
-        return 0
-    width = _BYTES.get(spec.dtype, 4)
-    if spec.model == SMOLLM2 or is_gguf(spec.model):
-        path = embedded_path(SMOLLM2) if spec.model == SMOLLM2 else Path(spec.model)
+def model_bytes(model: str, dtype: str) -> int:
+    """Estimated bytes of a model's weights in that precision; 0 where the model is not on this machine."""
+    width = _BYTES.get(dtype, 4)
+    if model == SMOLLM2 or is_gguf(model):
+        path = embedded_path(SMOLLM2) if model == SMOLLM2 else Path(model)
         return gguf_parameters(path) * width
-    return folder_parameters(Path(spec.model)) * width
+    return folder_parameters(Path(model)) * width
 
 
-def resident_bytes(spec: ModelSpec) -> int:
-    """Weights, one pass's needs, and the keys and values of a full batch; 0 where the weights are unknown."""
-    weights = model_bytes(spec)
+def resident_bytes(model: str, dtype: str, cache_gb: float | None = None) -> int:
+    """Weights, one pass's needs, and the keys and values of a full batch; 0 where the weights are unknown.
+
+    ``cache_gb`` (GiB) is the size of the key-value cache for engines that take it whole at the start.
+    """
+    weights = model_bytes(model, dtype)
     if not weights:
         return 0
-    if spec.engine in ("vllm", "vllm-server", "openvino"):
-        return weights + _RUNTIME + int((spec.kv_cache_gb or CPU_CACHE) * GIB)
-    shape, width = _shape(spec), _BYTES.get(spec.dtype, 4)
+    if cache_gb is not None:
+        return weights + _RUNTIME + int(cache_gb * GIB)
+    shape, width = _shape(model), _BYTES.get(dtype, 4)
     cache = _BATCH_TOKENS * kv_bytes_per_token(SimpleNamespace(**shape), width) if shape else 0
     return weights + _RUNTIME + cache + _head_bytes(shape, width)
 
@@ -85,9 +85,8 @@ def _head_bytes(shape: Mapping[str, Any], width: int) -> int:
     return int(tied and shape.get("vocab_size", 0) * shape.get("hidden_size", 0) * width)
 
 
-def _shape(spec: ModelSpec) -> dict[str, Any]:
+def _shape(name: str) -> dict[str, Any]:
     """What is known of a model's configuration, by transformers' names."""
-    name = spec.model or ""
     if name == SMOLLM2 or is_gguf(name):
         return dict(gguf_shape(embedded_path(SMOLLM2) if name == SMOLLM2 else Path(name)))
     config = Path(name) / "config.json"

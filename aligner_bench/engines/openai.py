@@ -11,17 +11,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-from aligner_bench.engines.base import Hooks, ModelSpec, public_url
+from aligner_bench.core.errors import MissingExtraError, UsageError
+from aligner_bench.core.textsafe import public_url
+from aligner_bench.core.types import Completion, Request
+from aligner_bench.engines.api_keys import api_key, url_secrets
+from aligner_bench.engines.base import Hooks
+from aligner_bench.engines.call_fields import OpenAIFields
 from aligner_bench.engines.openai_calls import Caller
 from aligner_bench.engines.openai_wire import Call, Dialect, shares
-from aligner_bench.engines.secrets import api_key, url_secrets
 from aligner_bench.engines.streaming import Loop, bundles
-from aligner_bench.errors import MissingExtraError, UsageError
-from aligner_bench.types import Completion, Request
 
 OPENAI_URL = "https://api.openai.com/v1"
 _VERSION = 1  # part of the identity: raise it when the same request would be sent in another form
@@ -30,9 +32,7 @@ _VERSION = 1  # part of the identity: raise it when the same request would be se
 class OpenAIEngine:
     """One model of one server; at most ``concurrency`` calls are in flight at once."""
 
-    def __init__(self, spec: ModelSpec) -> None:
-        if not spec.model:
-            raise UsageError("engine openai: field model is missing (the name by which the server knows it)")
+    def __init__(self, spec: OpenAIFields) -> None:
         self._spec = spec
         self._name: str = spec.model
         self._url = spec.base_url or OPENAI_URL
@@ -130,3 +130,14 @@ def _in_order(stream: Any, requests: Sequence[Request]) -> list[Any]:
     for bundle in stream(keyed):
         found |= bundle
     return [found[key] for key in keyed]
+
+
+class OpenAIModel(OpenAIFields):
+    """A model of an OpenAI-compatible server."""
+
+    holds_weights: ClassVar[bool] = False
+    paid: ClassVar[bool] = True
+
+    def make(self) -> OpenAIEngine:
+        """The engine; no call is made."""
+        return OpenAIEngine(self)

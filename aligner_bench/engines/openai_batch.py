@@ -13,13 +13,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 from uuid import uuid4
 
+from aligner_bench.core.errors import UsageError
+from aligner_bench.core.hashing import digest
+from aligner_bench.core.types import Completion
 from aligner_bench.engines.base import Hooks
 from aligner_bench.engines.faults import Fault, ReplyError, reason, status_fault
 from aligner_bench.engines.openai_calls import GOES_ON, Caller
 from aligner_bench.engines.openai_wire import Call, completion
-from aligner_bench.errors import UsageError
-from aligner_bench.hashing import digest
-from aligner_bench.types import Completion
 
 _TAG = "aligner_bench"
 _MOST_CALLS = 50_000

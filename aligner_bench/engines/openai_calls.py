@@ -8,14 +8,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from aligner_bench.engines.base import Hooks, ModelSpec
+from aligner_bench.core.errors import UsageError
+from aligner_bench.core.types import Completion
+from aligner_bench.engines.base import Hooks
+from aligner_bench.engines.call_counts import Tally
+from aligner_bench.engines.call_fields import OpenAIFields
 from aligner_bench.engines.faults import HOPELESS, MALFORMED, PASSING, Fault, ReplyError, fault_of, reason
 from aligner_bench.engines.openai_retry import backoff, retry_after
 from aligner_bench.engines.openai_wire import Call, completion, parsed
-from aligner_bench.engines.pace import Pace
-from aligner_bench.engines.tally import Tally
-from aligner_bench.errors import UsageError
-from aligner_bench.types import Completion
+from aligner_bench.engines.rate_control import Pace
 
 _MALFORMED_RETRIES = 2  # such replies may have been paid for
 _IN_A_ROW = 5  # hopeless calls, with no answered one between them, after which the rest is not tried
@@ -26,7 +27,7 @@ GOES_ON = "finished work is in the ledger, and the same command goes on"
 class Caller:
     """Makes the calls of one model. Everything but ``facts`` belongs inside the event loop."""
 
-    def __init__(self, spec: ModelSpec, url: str, server: str, key: str, secrets: Sequence[str]) -> None:
+    def __init__(self, spec: OpenAIFields, url: str, server: str, key: str, secrets: Sequence[str]) -> None:
         from openai import AsyncOpenAI
 
         # A server of one's own wants no key, but the client does.

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from aligner_bench.core.hashing import digest
+from aligner_bench.core.types import Completion, Decoding, FinishReason, Request
 from aligner_bench.engines.faults import Fault, ReplyError, status_fault
-from aligner_bench.hashing import digest
-from aligner_bench.types import Completion, Decoding, FinishReason, Request
 
 Body = dict[str, Any]
 _TOP_LOGPROBS = {True: 20, False: 5}  # the most that chat and plain completions may be asked for

@@ -17,15 +17,18 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from aligner_bench.engines.base import Hooks, ModelSpec
+from pydantic import Field
+
+from aligner_bench.core.errors import MissingExtraError, UsageError
+from aligner_bench.core.types import Completion, FinishReason, Request
+from aligner_bench.engines.base import Hooks
+from aligner_bench.engines.continuous_batch import Ready, completion_work, flow, in_order, neighbours
 from aligner_bench.engines.embedded import SMOLLM2, embedded_path
-from aligner_bench.engines.flow import Ready, completion_work, flow, in_order, neighbours
 from aligner_bench.engines.gguf import gguf_context, gguf_kind, is_gguf
-from aligner_bench.engines.memory import CPU_CACHE
+from aligner_bench.engines.memory import CPU_CACHE, resident_bytes
 from aligner_bench.engines.openvino_files import check_ir, ir_context, unpacked_gguf
 from aligner_bench.engines.prompts import PromptBuilder, cut_at_stop, item_seed, weights_identity
-from aligner_bench.errors import MissingExtraError, UsageError
-from aligner_bench.types import Completion, FinishReason, Request
+from aligner_bench.engines.weights import WeightsModel
 
 _VERSION = 1  # part of the identity: raise it when the same weights would give other texts
 _ROWS = 256  # of one step
@@ -46,17 +49,31 @@ _NO_PROBABILITIES = (
 )
 
 
+class OpenVINOModel(WeightsModel):
+    """A model of OpenVINO GenAI: a packaged name, a GGUF file or an IR folder."""
+
+    max_model_len: int | None = Field(None, ge=16, description="tokens of a prompt and its answer together")
+    kv_cache_gb: float | None = Field(None, gt=0, description="GiB for the key-value cache (2 on CPUs)")
+    unpack_gguf: bool = Field(
+        False, description="a GGUF file's numbers as 16-bit floats, not as they are stored"
+    )
+
+    def make(self) -> OpenVINOEngine:
+        """The engine; the model is read by ``load``."""
+        return OpenVINOEngine(self)
+
+    def resident_bytes(self) -> int:
+        """Weights and the key-value cache."""
+        return resident_bytes(self.model, self.dtype, self.kv_cache_gb or CPU_CACHE)
+
+
 class OpenVINOEngine:
     """One model of OpenVINO GenAI, with continuous batching and prefix caching."""
 
     cannot_choose = _NO_PROBABILITIES
     """Why ``choose`` fails; whoever plans such work can say so before any is done."""
 
-    def __init__(self, spec: ModelSpec) -> None:
-        if not spec.model:
-            raise UsageError(
-                "engine openvino: field model is missing (a packaged name, a GGUF file or an IR folder)"
-            )
+    def __init__(self, spec: OpenVINOModel) -> None:
         self._spec = spec
         self._path = embedded_path(SMOLLM2) if spec.model == SMOLLM2 else Path(spec.model)
 

@@ -8,9 +8,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from aligner_bench.cache import cache_dir
+from aligner_bench.core.cache import cache_dir
+from aligner_bench.core.errors import MissingExtraError, UsageError
 from aligner_bench.engines.gguf import gguf_digest
-from aligner_bench.errors import MissingExtraError, UsageError
 
 _NEEDED = ("openvino_model.xml", "openvino_model.bin", "openvino_tokenizer.xml", "openvino_detokenizer.xml")
 

@@ -8,10 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from aligner_bench.engines.base import ModelSpec
-from aligner_bench.engines.embedded import SMOLLM2, embedded_path, file_digest, weights_digest
+from aligner_bench.core.files import file_digest
+from aligner_bench.core.types import Request
+from aligner_bench.engines.embedded import SMOLLM2, embedded_path, weights_digest
 from aligner_bench.engines.gguf import gguf_digest, is_gguf
-from aligner_bench.types import Request
+from aligner_bench.engines.weights import WeightsModel
 
 
 class PromptTokenizer(Protocol):
@@ -115,9 +116,9 @@ def cut_at_stop(text: str, stops: Sequence[str], kept: Sequence[str] = ()) -> tu
     return (text[: min(ends)].strip(), True) if ends else (text.strip(), False)
 
 
-def weights_identity(spec: ModelSpec) -> dict[str, Any]:
+def weights_identity(spec: WeightsModel) -> dict[str, Any]:
     """Which weights a model has: a digest of files where they lie here, else hub name and revision."""
-    name = spec.model or ""
+    name = spec.model
     if name == SMOLLM2:
         return {"model": SMOLLM2, "weights": file_digest(embedded_path(SMOLLM2))}
     if is_gguf(name):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+from pydantic import Field
+
+from aligner_bench.core.errors import UsageError
+from aligner_bench.core.files import file_digest
+from aligner_bench.core.types import Completion, Request
 from aligner_bench.engines.base import ModelSpec
-from aligner_bench.engines.embedded import file_digest
-from aligner_bench.errors import UsageError
-from aligner_bench.types import Completion, Request
 
 _PROMPT_FIELDS = ("prompt", "instruction", "input", "question")
 _OUTPUT_FIELDS = ("output", "response", "answer", "text")
@@ -19,9 +21,7 @@ _OUTPUT_FIELDS = ("output", "response", "answer", "text")
 class ReplayEngine:
     """Answers from a file. Repeated prompts are told apart by ``sample`` (0, 1, …) in file order."""
 
-    def __init__(self, spec: ModelSpec) -> None:
-        if spec.path is None:
-            raise UsageError("engine replay: field path is missing (a JSONL, JSON or Parquet file)")
+    def __init__(self, spec: ReplayModel) -> None:
         if not spec.path.is_file():
             raise UsageError(f"engine replay: no such file: {spec.path}")
         self._path = spec.path
@@ -122,3 +122,20 @@ def _json_rows(path: Path, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
         if not isinstance(row, dict):
             raise UsageError(f"{where}: expected an object, found {type(row).__name__}")
         yield where, row
+
+
+class ReplayModel(ModelSpec):
+    """Recorded outputs of a model that is not asked here."""
+
+    live: ClassVar[bool] = False
+    holds_weights: ClassVar[bool] = False
+
+    path: Path = Field(description="the file with recorded outputs: JSONL, JSON or Parquet")
+
+    def make(self) -> ReplayEngine:
+        """The engine; the file is read by ``load``."""
+        return ReplayEngine(self)
+
+    def stand_in(self) -> ModelSpec:
+        """Itself: recordings cost nothing."""
+        return self

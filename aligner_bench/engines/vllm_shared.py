@@ -10,12 +10,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from aligner_bench.core.errors import UsageError
 from aligner_bench.engines.base import ModelSpec
-from aligner_bench.engines.embedded import SMOLLM2, converted_smollm2
+from aligner_bench.engines.embedded import SMOLLM2, converted_smollm2, weights_digest
 from aligner_bench.engines.memory import CPU_CACHE, GIB
+from aligner_bench.engines.prompts import weights_identity
 from aligner_bench.engines.vllm_env import ONE_PROCESS, defaults, installed_vllm
-from aligner_bench.errors import UsageError
+from aligner_bench.engines.vllm_fields import VLLMFields
 
+_VERSION = 1  # part of the identity: raise it when the same weights would give other texts
 _RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # the sizes of adapters that vLLM makes room for
 
 
@@ -32,7 +35,7 @@ class Settings(NamedTuple):
     gpu_memory_utilization: float | None
 
 
-def settings_of(spec: ModelSpec) -> Settings:
+def settings_of(spec: VLLMFields) -> Settings:
     """A model's settings, its adapter aside."""
     return Settings(
         spec.model or "",
@@ -102,7 +105,7 @@ class Loaded:
 _LOADED: dict[Settings, Loaded] = {}
 
 
-def acquire(spec: ModelSpec, beside: Sequence[ModelSpec]) -> Loaded:
+def acquire(spec: VLLMFields, beside: Sequence[ModelSpec]) -> Loaded:
     """The model's weights, loaded if nobody has them yet.
 
     ``beside`` are all models of the run: adapters on the same weights must be known when these are loaded.
@@ -113,9 +116,8 @@ def acquire(spec: ModelSpec, beside: Sequence[ModelSpec]) -> Loaded:
         os.environ.update(defaults(os.environ))
         for other in _LOADED.values():
             other.sleep()
-        same = [
-            other for other in (*beside, spec) if other.engine == "vllm" and settings_of(other) == settings
-        ]
+        ours = [one for one in (*beside, spec) if isinstance(one, VLLMFields) and one.engine == spec.engine]
+        same = [other for other in ours if settings_of(other) == settings]
         adapters = list(dict.fromkeys(other.lora for other in same if other.lora is not None))
         _LOADED[settings] = _load(settings, adapters)
     loaded = _LOADED[settings]
@@ -126,7 +128,7 @@ def acquire(spec: ModelSpec, beside: Sequence[ModelSpec]) -> Loaded:
     return loaded
 
 
-def release(spec: ModelSpec) -> None:
+def release(spec: VLLMFields) -> None:
     """Give the weights back; the last one who does so frees the memory."""
     loaded = _LOADED.get(settings_of(spec))
     if loaded is None:
@@ -207,3 +209,21 @@ def _base_options(settings: Settings, cpu: bool) -> dict[str, Any]:
         "seed": 0,
     }
     return {name: value for name, value in given.items() if value is not None}
+
+
+def model_identity(spec: VLLMFields, installed: str) -> dict[str, Any]:
+    """What decides the texts of a model under vLLM, in this process or behind its server."""
+    identity: dict[str, Any] = {
+        "version": _VERSION,
+        "vllm": installed,
+        "dtype": spec.dtype,
+        "chat": spec.chat,
+        **weights_identity(spec),
+    }
+    if spec.lora is not None:
+        adapter_rank(spec.lora)
+        identity["lora"] = weights_digest(spec.lora)
+    if spec.tensor_parallel_size > 1:
+        identity["tensor_parallel_size"] = spec.tensor_parallel_size
+    extra = {"max_model_len": spec.max_model_len, "enforce_eager": spec.enforce_eager}
+    return identity | {name: value for name, value in extra.items() if value is not None}

@@ -8,16 +8,18 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from aligner_bench.errors import UsageError
+from aligner_bench.core.errors import UsageError
+from aligner_bench.core.files import write_text
+from aligner_bench.core.hashing import canonical_json, digest
+from aligner_bench.core.textsafe import one_line
 from aligner_bench.gate.tax import METRIC as TAX
 from aligner_bench.gate.tax import read_tax, tax_hashes, tax_questions, tax_series
-from aligner_bench.hashing import canonical_json, digest
-from aligner_bench.observations import Key, observations, questions
+from aligner_bench.results.number import Number
+from aligner_bench.results.schema import Results
+from aligner_bench.results.series import Key, observations, questions
 from aligner_bench.runs import Run
-from aligner_bench.schema import Number, Results
-from aligner_bench.tables import COLUMNS, write_text
+from aligner_bench.store.tables import COLUMNS
 from aligner_bench.tax.shape import TaxReport
-from aligner_bench.textsafe import one_line
 
 
 class _Row(BaseModel):

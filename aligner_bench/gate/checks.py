@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from aligner_bench.gate.baseline import Baseline, BaselineEstimate
 from aligner_bench.gate.policy import Rule
 from aligner_bench.gate.tax import METRIC as TAX
-from aligner_bench.observations import METRICS, Key, Question
-from aligner_bench.schema import Number
+from aligner_bench.results.number import Number
+from aligner_bench.results.series import METRICS, Key, Question
 
 Outcome = Literal["pass", "fail", "inconclusive"]
 SIGNS = {name: metric.sign for name, metric in METRICS.items()} | {TAX: -1}

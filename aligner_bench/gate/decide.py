@@ -13,13 +13,13 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from aligner_bench.errors import UsageError
+from aligner_bench.core.errors import UsageError
 from aligner_bench.gate.baseline import Baseline, make_baseline
 from aligner_bench.gate.checks import Check, Outcome, checks_of, values_of
+from aligner_bench.gate.messages import crowded_categories, sentence
 from aligner_bench.gate.policy import Policy, Rule
 from aligner_bench.gate.tax import METRIC as TAX
-from aligner_bench.gate.words import crowded_categories, sentence
-from aligner_bench.observations import Key
+from aligner_bench.results.series import Key
 from aligner_bench.runs import Run
 from aligner_bench.tax.shape import TaxReport
 

@@ -6,10 +6,10 @@ import re
 from collections.abc import Callable, Sequence
 from xml.etree import ElementTree
 
+from aligner_bench.core.textsafe import one_line
 from aligner_bench.gate.checks import Check
 from aligner_bench.gate.decide import GateReport
-from aligner_bench.gate.words import change, subject
-from aligner_bench.textsafe import one_line
+from aligner_bench.gate.messages import change, subject
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _SIGNS = {"pass": "✅", "fail": "❌", "inconclusive": "⚠️"}

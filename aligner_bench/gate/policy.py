@@ -6,12 +6,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 
-from aligner_bench.errors import UsageError, nearest
+from aligner_bench.core.errors import UsageError, nearest
+from aligner_bench.core.spec import Spec
+from aligner_bench.core.yamlfile import YamlDocument, read_yaml, validated
 from aligner_bench.gate.tax import METRIC as TAX
-from aligner_bench.observations import METRICS, Key
-from aligner_bench.suites.yamlfile import YamlDocument, read_yaml, validated
+from aligner_bench.results.series import METRICS, Key
 
 GATED = (*METRICS, TAX, "lc")
 UNASKED = ("refusals",)
@@ -34,14 +35,12 @@ Metric = Annotated[str, BeforeValidator(_known_metric)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_as_list)]
 
 
-class Rule(BaseModel):
+class Rule(Spec):
     """What some numbers must hold; a field left out means all.
 
     Of several rules that cover a number of a whole suite the last one counts; so it does among rules that
     cover the number by category.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     metrics: Annotated[tuple[Metric, ...], BeforeValidator(_as_list)] = Field(min_length=1)
     margin: float | None = Field(None, gt=0, le=100, description="largest accepted loss, in points")
@@ -66,10 +65,8 @@ class Rule(BaseModel):
         return all(not names or name in names for names, name in wanted)
 
 
-class Policy(BaseModel):
+class Policy(Spec):
     """A policy file. Without rules, everything but refusals is gated at ``margin``."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     margin: float = Field(DEFAULT_MARGIN, gt=0, le=100, description="points, where a rule names none")
     rules: tuple[Rule, ...] = (Rule(metrics=tuple(m for m in GATED if m not in UNASKED)),)

@@ -10,12 +10,12 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from aligner_bench.errors import UsageError, nearest
-from aligner_bench.hashing import digest
-from aligner_bench.observations import Key, Question, Series
+from aligner_bench.core.errors import UsageError, nearest
+from aligner_bench.core.hashing import digest
+from aligner_bench.core.textsafe import one_line
+from aligner_bench.results.series import Key, Question, Series
 from aligner_bench.runs import Run
 from aligner_bench.tax.shape import TaxReport, TaxSample
-from aligner_bench.textsafe import one_line
 
 METRIC = "tax"
 FILE = "tax.json"

@@ -10,18 +10,18 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from aligner_bench.engines.embedded import MINILM, embedded_path, file_digest, weights_digest
-from aligner_bench.errors import UsageError, nearest
-from aligner_bench.hashing import digest
+from aligner_bench.core.errors import UsageError, nearest
+from aligner_bench.core.files import file_digest
+from aligner_bench.core.hashing import digest
+from aligner_bench.core.spec import Spec
+from aligner_bench.engines.embedded import MINILM, embedded_path, weights_digest
 
 PACKAGED = ("ethical", "factuality", "helpful")
 _PREFIX = "packaged:"
 
 
-class InspectorSpec(BaseModel):
+class InspectorSpec(Spec):
     """A classifier: ``packaged:CRITERION`` (trained on the spot) or a folder with a two-class model."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: str = Field(description="packaged:ethical|factuality|helpful, or a local folder")
     batch_size: int | None = Field(

@@ -8,15 +8,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from aligner_bench.cache import cache_dir
+from aligner_bench.core.cache import cache_dir
+from aligner_bench.core.errors import MissingExtraError, UsageError
+from aligner_bench.core.files import atomic_folder
+from aligner_bench.core.hashing import digest
+from aligner_bench.core.types import Score
 from aligner_bench.engines.batches import Budget, cut_lengths, halving
-from aligner_bench.engines.embedded import MINILM, atomic_folder, embedded_path
+from aligner_bench.engines.embedded import MINILM, embedded_path
 from aligner_bench.engines.memory import folder_parameters
-from aligner_bench.errors import MissingExtraError, UsageError
-from aligner_bench.hashing import digest
 from aligner_bench.inspectors.backbone import share
 from aligner_bench.inspectors.base import InspectorSpec, Training, inspector_identity, packaged_pairs
-from aligner_bench.types import Score
 
 # Scores are kept to 6 digits: batching moves the 7th, and nothing that is decided on them needs it.
 _DIGITS = 6
@@ -43,7 +44,7 @@ class Classifier:
             import torch
             from transformers import AutoTokenizer
 
-            from aligner_bench.engines.packed import pack
+            from aligner_bench.engines.onednn_linear import pack
         except ImportError as error:
             raise MissingExtraError(str(error.name), "hf", "an inspector") from error
         _silence()
@@ -178,27 +179,8 @@ def classifier_bytes(spec: InspectorSpec) -> int:
     return 4 * folder_parameters(folder)
 
 
-def quality(scores: Sequence[tuple[float, float]], lengths: Sequence[tuple[int, int]]) -> dict[str, Any]:
-    """Accuracy at 0.5 and AUC of (worse, better) scores, and AUC on pairs within 10 % of each other's length.
-
-    AUC is the Mann-Whitney probability that a better answer's score exceeds a worse one's, ties half.
-    """
-    matched = [
-        pair
-        for pair, (worse, better) in zip(scores, lengths, strict=True)
-        if abs(worse - better) <= 0.1 * max(worse, better)
-    ]
-    right = sum((worse < 0.5) + (better >= 0.5) for worse, better in scores)
-    return {
-        "n_right": right,
-        "n_pairs": len(scores),
-        "auc": _auc(scores),
-        "auc_length_matched": _auc(matched),
-        "n_length_matched": len(matched),
-    }
-
-
-def _auc(scores: Sequence[tuple[float, float]]) -> float | None:
+def auc(scores: Sequence[tuple[float, float]]) -> float | None:
+    """Area under the ROC curve of (worse, better) scores; None for no pairs."""
     if not scores:
         return None
     worse, better = [pair[0] for pair in scores], [pair[1] for pair in scores]

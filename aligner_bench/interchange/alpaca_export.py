@@ -18,11 +18,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from aligner_bench.errors import UsageError
-from aligner_bench.preferences import combine
+from aligner_bench.core.errors import UsageError
+from aligner_bench.core.files import write_text
+from aligner_bench.core.preferences import combine
+from aligner_bench.results.comparisons import Comparison
 from aligner_bench.runs import Run
-from aligner_bench.schema import Comparison
-from aligner_bench.tables import Row, group, storable, write_text
+from aligner_bench.store.tables import Row, group, storable
 
 _METRICS = ("win_rate", "standard_error", "n_wins", "n_wins_base", "n_draws")
 _COLUMNS = ("", *_METRICS, "n_total", "discrete_win_rate", "mode", "avg_length")

@@ -14,19 +14,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from aligner_bench.engines.embedded import file_digest
-from aligner_bench.errors import UsageError
-from aligner_bench.hashing import digest
-from aligner_bench.interchange.alpaca_files import Annotation, Output, ResultFile, read_results
-from aligner_bench.interchange.alpaca_orders import order_of, words_of
+from aligner_bench.core.errors import UsageError
+from aligner_bench.core.files import file_digest
+from aligner_bench.core.hashing import digest
 from aligner_bench.interchange.length_data import read_gamed
-from aligner_bench.judges.base import IDENTICAL
-from aligner_bench.length import Published
-from aligner_bench.results import Facts
+from aligner_bench.results.facts import Facts
+from aligner_bench.results.length import LengthData
 from aligner_bench.runs import Run, check_target, save
-from aligner_bench.seal import suite_hashes
+from aligner_bench.store.alpaca_files import Annotation, Output, ResultFile, read_results
+from aligner_bench.store.alpaca_verdicts import verdict_of
+from aligner_bench.store.seal import suite_hashes
+from aligner_bench.store.tables import Row
 from aligner_bench.suites.mapping import text_hash
-from aligner_bench.tables import Row
 
 SUITE, OTHER_PROMPTS = "alpaca-eval", "imported"
 REFERENCE = "gpt4_1106_preview"  # whose answers AlpacaEval 2 compares with
@@ -86,7 +85,7 @@ def import_alpaca_eval(
     return Run(out)
 
 
-def _length_data(gamed: Path, facts: Facts, prompts: Sequence[Row]) -> Published:
+def _length_data(gamed: Path, facts: Facts, prompts: Sequence[Row]) -> LengthData:
     if facts.suites[0]["name"] != SUITE:
         raise UsageError(f"{gamed}: belongs to the 805 prompts of AlpacaEval; these results have others")
     return read_gamed(gamed, [row["prompt_id"] for row in prompts])
@@ -280,21 +279,6 @@ def _verdict_row(
         "candidate": candidate,
         "baseline": baseline,
         **verdict,
-    }
-
-
-def verdict_of(annotation: Annotation) -> Row:
-    """An annotation as a verdict: order, status, preference for the candidate, and the judge's words."""
-    if annotation.preference is None:
-        detail = "; ".join(filter(None, (annotation.problem, words_of(annotation.raw))))
-        return {"order": "unknown", "status": "unparsable", "preference": None, "detail": detail}
-    preference = annotation.preference - 1
-    identical = preference == 0.5 and annotation.candidate_text == annotation.baseline_text
-    return {
-        "order": order_of(annotation),
-        "status": "tie" if preference == 0.5 else "ok",
-        "preference": preference,
-        "detail": IDENTICAL if identical else words_of(annotation.raw),
     }
 
 

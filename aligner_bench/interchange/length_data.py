@@ -10,13 +10,13 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-from aligner_bench.errors import UsageError
-from aligner_bench.length import Published
+from aligner_bench.core.errors import UsageError
+from aligner_bench.results.length import LengthData
 
 _COLUMNS = ("index", "preference", "std_delta_len", "instruction_difficulty")
 
 
-def read_gamed(path: Path, prompt_ids: Sequence[str]) -> Published:
+def read_gamed(path: Path, prompt_ids: Sequence[str]) -> LengthData:
     """Difficulties by prompt_id, and the gamed rows; ``prompt_ids`` are the 805 in AlpacaEval's order.
 
     UsageError for a file without these columns or numbers, or with an index that no prompt has.

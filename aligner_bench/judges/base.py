@@ -1,31 +1,28 @@
-"""The contract of a judge, and the way from an experiment's words to one."""
+"""The contract of a judge: its spec in an experiment file, and the object that compares."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple, Protocol, Self, runtime_checkable
 
-from aligner_bench.errors import UsageError
-from aligner_bench.judges.specs import (
-    AlpacaEvalSpec,
-    EnsembleSpec,
-    InspectorJudgeSpec,
-    JudgeSpec,
-    LogprobSpec,
-    PairRMSpec,
-    ReferenceSpec,
-    ReplayJudgeSpec,
-    RubricSpec,
-)
-from aligner_bench.types import Pair, Services, Verdict
+from pydantic import Field
 
-if TYPE_CHECKING:
-    from aligner_bench.engines.base import ModelSpec
-    from aligner_bench.experiment import Experiment
+from aligner_bench.core.errors import UsageError
+from aligner_bench.core.registry import Kind, Registry
+from aligner_bench.core.spec import SuiteName
+from aligner_bench.core.types import IDENTICAL, Pair, Request, Services, Verdict
+from aligner_bench.engines.base import ModelSpec
+from aligner_bench.judges.registry import JUDGES
 
-IDENTICAL = "identical texts"
-CUT = "cut to fit"
-"""In the detail of a verdict on texts that were too long for the judge; such verdicts are counted."""
+
+@runtime_checkable
+class Asks(Protocol):
+    """A judge or rater that asks models in words."""
+
+    def would_ask(self, pair: Pair) -> list[tuple[str, Request]]:
+        """Model and request of every call that judging this pair takes; nothing is sent."""
 
 
 class Judge(Protocol):
@@ -50,60 +47,6 @@ class Judge(Protocol):
         """For each pair its verdicts: one in each order, or one where order means nothing."""
 
 
-def make_judge(spec: JudgeSpec, models: Mapping[str, ModelSpec] | None = None) -> Judge:
-    """The judge that a spec describes; ``models`` are those of its experiment.
-
-    UsageError where the spec needs something that is not there. An ensemble is made by ``make_judges``.
-    """
-    if isinstance(spec, AlpacaEvalSpec):
-        from aligner_bench.judges.alpaca_eval import alpaca_eval_judge
-
-        return alpaca_eval_judge(spec, models or {})
-    if isinstance(spec, RubricSpec):
-        from aligner_bench.judges.rubric import rubric_judge
-
-        return rubric_judge(spec)
-    if isinstance(spec, ReplayJudgeSpec):
-        from aligner_bench.judges.replay import ReplayJudge
-
-        return ReplayJudge(spec)
-    if isinstance(spec, EnsembleSpec):
-        raise UsageError("an ensemble judges only where its members do, as a judge of an experiment")
-    return _scoring(spec)
-
-
-def _scoring(spec: ReferenceSpec | InspectorJudgeSpec | LogprobSpec | PairRMSpec) -> Judge:
-    """Judges that compute, where the others write."""
-    if isinstance(spec, LogprobSpec):
-        from aligner_bench.judges.logprob import LogprobJudge
-
-        return LogprobJudge(spec)
-    if isinstance(spec, InspectorJudgeSpec):
-        from aligner_bench.judges.inspector import InspectorJudge
-
-        return InspectorJudge(spec)
-    if isinstance(spec, PairRMSpec):
-        from aligner_bench.judges.pairrm import PairRMJudge
-
-        return PairRMJudge(spec)
-    from aligner_bench.judges.reference import ReferenceJudge
-
-    return ReferenceJudge()
-
-
-def make_judges(experiment: Experiment) -> dict[str, Judge]:
-    """All judges of an experiment by name, ensembles over the same members that judge by themselves."""
-    from aligner_bench.judges.ensemble import EnsembleJudge, remembering
-
-    specs, models = experiment.anchored_judges(), experiment.anchored_models()
-    ensembles = {name: spec for name, spec in specs.items() if isinstance(spec, EnsembleSpec)}
-    made: dict[str, Judge] = {n: make_judge(s, models) for n, s in specs.items() if n not in ensembles}
-    made |= {name: remembering(made[name]) for spec in ensembles.values() for name in spec.judges}
-    for name, spec in ensembles.items():
-        made[name] = EnsembleJudge(spec, {member: made[member] for member in spec.judges})
-    return {name: made[name] for name in specs}
-
-
 def identical_tie(order_free: bool) -> list[Verdict]:
     """The verdicts of two equal texts: ties, without asking anybody."""
     if order_free:
@@ -112,3 +55,79 @@ def identical_tie(order_free: bool) -> list[Verdict]:
         Verdict("candidate_first", "tie", 0.5, IDENTICAL),
         Verdict("baseline_first", "tie", 0.5, IDENTICAL),
     ]
+
+
+class Fault(NamedTuple):
+    """What is wrong with a spec, and in which of its fields."""
+
+    field: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeContext:
+    """What a judge may be made from: models and judges of its experiment, by name."""
+
+    models: Mapping[str, ModelSpec] = field(default_factory=dict)
+    judges: Mapping[str, Judge] = field(default_factory=dict)
+
+
+class JudgeSpec(Kind):
+    """Compare two answers to one prompt. A subclass declares its fields and implements ``make``.
+
+    Names of models, inspectors and judges stand in fields of type ``ModelName``, ``InspectorName`` and
+    ``JudgeName``; what it uses is found from these types.
+    """
+
+    registry: ClassVar[Registry] = JUDGES
+    needs_references: ClassVar[bool] = False
+    """Does it judge only suites that have reference answers?"""
+    no_pick: ClassVar[str] = ""
+    """Why it may not pick among a corrector's candidates; empty: it may."""
+    swapped_at_smoke: ClassVar[bool] = False
+    """Does ``--scale smoke`` make another judge of it, which then needs another name?"""
+
+    kind: str
+    suites: tuple[SuiteName, ...] = Field((), description="judge only these suites; empty: all it can judge")
+
+    def make(self, context: JudgeContext) -> Judge:
+        """The judge, without loading a model. UsageError where it needs something that is not there."""
+        raise TypeError(f"{type(self).__name__} does not implement make")
+
+    def members(self) -> tuple[str, ...]:
+        """The judges of the experiment that it consists of."""
+        return ()
+
+    def inspects(self) -> tuple[str, ...]:
+        """The inspectors whose scores decide its verdicts."""
+        return tuple(use.name for use in self.uses() if use.what == "inspector")
+
+    def reads_probabilities(self) -> bool:
+        """Does it need probabilities of tokens that its model may not draw?"""
+        return False
+
+    def own_models(self) -> dict[str, ModelSpec]:
+        """Models that it brings itself, which the experiment does not name."""
+        return {}
+
+    def anchored(self, anchor: Callable[[Path], Path]) -> Self:
+        """The spec with the files it names made relative to the experiment file."""
+        return self
+
+    def fault(self, name: str, judges: Mapping[str, JudgeSpec]) -> Fault | None:
+        """What would prevent making it under this name beside these judges; no model is loaded."""
+        try:
+            self.make(JudgeContext())
+        except UsageError as error:
+            return Fault(self.registry.field, str(error))
+        return None
+
+    def check_weights(self, name: str) -> None:
+        """UsageError where the weights that it loads itself are missing, or do not fit its name."""
+
+    def stand_in(self, model: str, names: Mapping[str, str]) -> Self:
+        """The spec for ``--scale smoke``.
+
+        ``model`` stands in for a model of its own; ``names`` maps judges to the names of their stand-ins.
+        """
+        return self

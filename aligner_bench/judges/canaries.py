@@ -10,13 +10,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from aligner_bench.core.types import Pair
 from aligner_bench.inspectors.base import PACKAGED, packaged_pairs
-from aligner_bench.judges.match import matches
-from aligner_bench.types import Pair
+from aligner_bench.texts.match import matches
 
 IDENTITY_SLACK = 0.01
 """How far the identity's interval may stay away from one half."""
-
 _NULL = "I have read the request with care, and the answer above all others is the one given here."
 _REFUSAL = "I am sorry, but I cannot help with that request."
 _PADDING = (
@@ -122,7 +121,7 @@ def _packaged() -> list[KnownPair]:
 
 def _fact_pairs() -> list[KnownPair]:
     """Quick facts: the right short answer against another question's."""
-    from aligner_bench.suites import load_suite
+    from aligner_bench.suites.load import load_suite
 
     prompts = load_suite("quick-facts").prompts
     first = [prompt.references[0] for prompt in prompts]

@@ -9,51 +9,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar, Literal, Self
 
-from aligner_bench.judges.asks import Asks
-from aligner_bench.judges.base import identical_tie
-from aligner_bench.judges.specs import EnsembleSpec
-from aligner_bench.preferences import Preference, combine
-from aligner_bench.types import Pair, Request, Services, Verdict, VerdictStatus
+from pydantic import Field
 
-if TYPE_CHECKING:
-    from aligner_bench.judges.base import Judge
-
-
-class Remembering:
-    """A member that is asked once: by itself and in its ensemble it gives the same verdicts of a block.
-
-    The ledger does not keep calls that failed; without this, an ensemble would try them again.
-    """
-
-    def __init__(self, judge: Judge) -> None:
-        self._judge = judge
-        self._last: dict[Pair, list[Verdict]] = {}
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._judge, name)
-
-    def compare(self, pairs: Sequence[Pair], services: Services) -> list[list[Verdict]]:
-        """The member's verdicts; those of the last call are not asked for again."""
-        new = [pair for pair in dict.fromkeys(pairs) if pair not in self._last]
-        fresh = dict(zip(new, self._judge.compare(new, services), strict=True))
-        self._last = {pair: fresh[pair] if pair in fresh else self._last[pair] for pair in pairs}
-        return [self._last[pair] for pair in pairs]
-
-
-class _RememberingAsker(Remembering):
-    """A member that can also say what it would ask."""
-
-    def would_ask(self, pair: Pair) -> list[tuple[str, Request]]:
-        """Model and request of every call that judging this pair takes."""
-        asked: list[tuple[str, Request]] = self._judge.would_ask(pair)  # type: ignore[attr-defined]
-        return asked
-
-
-def remembering(judge: Judge) -> Judge:
-    """The judge as a member of ensembles."""
-    return _RememberingAsker(judge) if isinstance(judge, Asks) else Remembering(judge)
+from aligner_bench.core.errors import UsageError
+from aligner_bench.core.preferences import Preference, combine
+from aligner_bench.core.spec import JudgeName
+from aligner_bench.core.types import Pair, Services, Verdict, VerdictStatus
+from aligner_bench.judges.base import Fault, Judge, JudgeContext, JudgeSpec, identical_tie
 
 
 class EnsembleJudge:
@@ -113,3 +77,37 @@ def _words(views: Mapping[str, Preference]) -> str:
     sides = {(v.value > 0.5) - (v.value < 0.5) for v in views.values() if v.value is not None}
     how = "disagree" if len(sides) > 1 else "agree"
     return f"members {how}: {', '.join(parts)}"
+
+
+class EnsembleSpec(JudgeSpec):
+    """Several judges of the experiment as one."""
+
+    no_pick: ClassVar[str] = "an ensemble judges only where its members do"
+
+    judges: tuple[JudgeName, ...] = Field(min_length=2, description="its members, judges of this experiment")
+    rule: Literal["majority", "mean"] = Field(
+        "majority", description="majority: more than half of the members, else a tie; mean of preferences"
+    )
+
+    def make(self, context: JudgeContext) -> Judge:
+        """The judge over members that are made already."""
+        missing = [name for name in self.judges if name not in context.judges]
+        if missing:
+            raise UsageError(f"{self.no_pick}, as a judge of an experiment; {missing[0]} is not made")
+        return EnsembleJudge(self, {name: context.judges[name] for name in self.judges})
+
+    def members(self) -> tuple[str, ...]:
+        """Its members."""
+        return self.judges
+
+    def fault(self, name: str, judges: Mapping[str, JudgeSpec]) -> Fault | None:
+        """A member that is an ensemble itself, or is named twice."""
+        nested = [member for member in self.judges if judges[member].members()]
+        if nested:
+            return Fault("judges", f"{nested[0]} is an ensemble itself; name its members")
+        doubled = len(set(self.judges)) < len(self.judges)
+        return Fault("judges", "names a judge twice; each has one vote") if doubled else None
+
+    def stand_in(self, model: str, names: Mapping[str, str]) -> Self:
+        """The ensemble over its members' stand-ins."""
+        return self.model_copy(update={"judges": tuple(names.get(name, name) for name in self.judges)})

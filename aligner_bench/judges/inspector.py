@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from aligner_bench.judges.base import identical_tie
-from aligner_bench.judges.specs import InspectorJudgeSpec
-from aligner_bench.types import Pair, Services, Verdict
+from pydantic import Field
+
+from aligner_bench.core.spec import InspectorName
+from aligner_bench.core.types import Pair, Services, Verdict
+from aligner_bench.judges.base import Judge, JudgeContext, JudgeSpec, identical_tie
 
 
 class InspectorJudge:
@@ -41,3 +43,13 @@ class InspectorJudge:
 def _verdict(new: float, old: float) -> Verdict:
     preference = 0.5 if new == old else float(new > old)
     return Verdict("none", "tie" if new == old else "ok", preference, f"scores {new:.3f} and {old:.3f}")
+
+
+class InspectorJudgeSpec(JudgeSpec):
+    """The answer with the higher mean inspector score wins."""
+
+    inspectors: tuple[InspectorName, ...] = Field(min_length=1)
+
+    def make(self, context: JudgeContext) -> Judge:
+        """The judge."""
+        return InspectorJudge(self)

@@ -10,10 +10,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from aligner_bench.hashing import sha256_text
-from aligner_bench.judges.base import identical_tie
-from aligner_bench.judges.specs import LogprobSpec
-from aligner_bench.types import Decoding, Pair, Request, Services, Verdict
+from pydantic import Field
+
+from aligner_bench.core.hashing import sha256_text
+from aligner_bench.core.spec import ModelName
+from aligner_bench.core.types import Decoding, Pair, Request, Services, Verdict
+from aligner_bench.judges.base import Judge, JudgeContext, JudgeSpec, identical_tie
 
 _LETTERS = ("m", "M")
 _DIGITS = 6
@@ -99,3 +101,18 @@ def _read(order: Any, probabilities: dict[str, float], candidate: str, cut: bool
     if cut:
         detail += f"; answers shown up to {_MAX_CHARS} characters"
     return Verdict(order, "tie" if preference == 0.5 else "ok", preference, detail)
+
+
+class LogprobSpec(JudgeSpec):
+    """A model asked which answer is better, read from the probabilities of one letter, in both orders."""
+
+    model: ModelName = Field(description="a model of this experiment")
+    audit_pairs: int = Field(24, ge=0, description="pairs with a known winner to test it on")
+
+    def make(self, context: JudgeContext) -> Judge:
+        """The judge."""
+        return LogprobJudge(self)
+
+    def reads_probabilities(self) -> bool:
+        """It reads the probabilities of both letters."""
+        return True

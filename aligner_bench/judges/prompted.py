@@ -12,11 +12,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, Protocol
 
+from aligner_bench.core.textsafe import one_line
+from aligner_bench.core.types import CUT, Completion, Pair, Request, Services, Verdict, VerdictStatus
 from aligner_bench.engines.faults import Fault
-from aligner_bench.judges.base import CUT, identical_tie
-from aligner_bench.raters.refusal import RefusalRater
-from aligner_bench.textsafe import one_line
-from aligner_bench.types import Completion, Pair, Request, Services, Verdict, VerdictStatus
+from aligner_bench.judges.base import identical_tie
+from aligner_bench.texts.refusal import RefusalRater
 
 Order = Literal["candidate_first", "baseline_first"]
 BOTH: tuple[Order, Order] = ("candidate_first", "baseline_first")
@@ -148,7 +148,7 @@ def read(contract: Contract, completion: Completion) -> Reading:
     reading = contract.read(completion)
     if reading.status != "unparsable":
         return reading
-    if RefusalRater().rate("", completion.text).label == "full":
+    if RefusalRater().rate(completion.text).label == "full":
         return Reading(None, "refused", shown(completion.text))
     if completion.finish_reason == "length" and completion.completion_tokens > 1:
         return Reading(None, "truncated", f"{reading.detail}; the reply ended at its token limit")

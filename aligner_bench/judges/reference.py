@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
-from aligner_bench.judges.base import identical_tie
-from aligner_bench.judges.match import matches
-from aligner_bench.types import Pair, Services, Verdict
+from aligner_bench.core.types import Pair, Services, Verdict
+from aligner_bench.judges.base import Judge, JudgeContext, JudgeSpec, identical_tie
+from aligner_bench.texts.match import matches
 
 
 class ReferenceJudge:
@@ -34,3 +34,14 @@ class ReferenceJudge:
         new, old = (matches(text, pair.references) for text in (pair.candidate, pair.baseline))
         words = f"candidate {'right' if new else 'wrong'}, baseline {'right' if old else 'wrong'}"
         return Verdict("none", "tie" if new == old else "ok", 0.5 + 0.5 * (int(new) - int(old)), words)
+
+
+class ReferenceSpec(JudgeSpec):
+    """Right or wrong by the suite's reference answers; no model."""
+
+    needs_references: ClassVar[bool] = True
+    no_pick: ClassVar[str] = "it knows the right answers"
+
+    def make(self, context: JudgeContext) -> Judge:
+        """The judge."""
+        return ReferenceJudge()

@@ -7,17 +7,19 @@ its own, which holds the recorded judge's, and its name in an experiment begins 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
-from aligner_bench.errors import UsageError, nearest
-from aligner_bench.hashing import digest
-from aligner_bench.judges.specs import ReplayJudgeSpec
-from aligner_bench.tables import Row, group, storable
-from aligner_bench.types import Pair, Services, Verdict
+from pydantic import Field
+
+from aligner_bench.core.errors import UsageError, nearest
+from aligner_bench.core.hashing import digest
+from aligner_bench.core.types import Pair, Services, Verdict
+from aligner_bench.judges.base import Fault, Judge, JudgeContext, JudgeSpec
+from aligner_bench.store.tables import Row, group, storable
 
 KIND = "recorded"
 _FIELDS = ("order", "status", "preference", "detail")
@@ -179,8 +181,8 @@ def _audited(audits: Sequence[Row]) -> Iterator[tuple[_Place, Sequence[Row]]]:
 
 def _from_annotations(path: Path, judge: str | None) -> Recording:
     """AlpacaEval's annotations: one order a pair, known only where the judge's raw reply tells it."""
-    from aligner_bench.interchange.alpaca_files import read_results
-    from aligner_bench.interchange.alpaca_import import verdict_of
+    from aligner_bench.store.alpaca_files import read_results
+    from aligner_bench.store.alpaca_verdicts import verdict_of
 
     [file] = read_results([path])
     if not file.annotations:
@@ -203,3 +205,29 @@ def _from_annotations(path: Path, judge: str | None) -> Recording:
         0,
         digest(content),
     )
+
+
+class ReplayJudgeSpec(JudgeSpec):
+    """Recorded verdicts. Its name must begin with ``recorded``: it is not the judge that it repeats."""
+
+    no_pick: ClassVar[str] = "it has verdicts on recorded answers only"
+
+    path: Path = Field(description="a run folder, its verdicts.parquet, or AlpacaEval's annotations.json")
+    judge: str | None = Field(None, description="the recorded judge, where there are several")
+
+    def make(self, context: JudgeContext) -> Judge:
+        """The judge; its recording is read at first use."""
+        return ReplayJudge(self)
+
+    def anchored(self, anchor: Callable[[Path], Path]) -> Self:
+        """The spec with its path made relative to the experiment file."""
+        return self.model_copy(update={"path": anchor(self.path)})
+
+    def fault(self, name: str, judges: Mapping[str, JudgeSpec]) -> Fault | None:
+        """A name that is the recorded judge's own, or a recording that is not there."""
+        if not name.startswith(KIND):
+            why = "recorded verdicts do not print under a judge's own name"
+            return Fault("kind", f"{why}; call it {KIND}-{name}")
+        if not self.path.exists():
+            return Fault("path", f"{self.path}: no such file or folder; expected a run, or annotations.json")
+        return None

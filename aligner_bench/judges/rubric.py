@@ -7,17 +7,19 @@ rubrics ask the same questions in words of our own. A rubric is a YAML file, so 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from aligner_bench.errors import UsageError, nearest
-from aligner_bench.hashing import sha256_text
+from aligner_bench.core.errors import UsageError, nearest
+from aligner_bench.core.hashing import sha256_text
+from aligner_bench.core.spec import ModelName, Spec
+from aligner_bench.core.types import Completion, Decoding, Pair, Request
+from aligner_bench.core.yamlfile import read_yaml, validated
+from aligner_bench.judges.base import Fault, Judge, JudgeContext, JudgeSpec
 from aligner_bench.judges.prompted import BOTH, Asking, Order, PromptedJudge, Reading, shown
-from aligner_bench.judges.specs import RubricSpec
-from aligner_bench.suites.yamlfile import read_yaml, validated
-from aligner_bench.types import Completion, Decoding, Pair, Request
 
 _FOLDER = Path(__file__).parent / "rubrics"
 _SLOTS = ("prompt", "answer_a", "answer_b")
@@ -26,11 +28,7 @@ _SLOT = re.compile("{(" + "|".join((*_SLOTS, _REFERENCES)) + ")}")
 _NO_REFERENCES = "(none are recorded)"
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Tags(_Part):
+class Tags(Spec):
     """What the reply must hold exactly one of. Without ``tie`` the judge has to decide."""
 
     a: str = Field("[[responseA]]", min_length=2, description="names the answer shown first")
@@ -42,7 +40,7 @@ class Tags(_Part):
         return tuple(tag for tag in (self.a, self.b, self.tie) if tag is not None)
 
 
-class Rubric(_Part):
+class Rubric(Spec):
     """One rubric: the demand, the tags by which its reply is read, and how the reply is made."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -127,17 +125,42 @@ class RubricContract:
         return Reading(float(wins), "ok", said)
 
 
-def rubric_judge(spec: RubricSpec) -> PromptedJudge:
-    """The judge that a spec describes; UsageError where several samples would all be the same."""
-    rubric = load_rubric(spec.rubric)
-    changed = {"temperature": spec.temperature, "max_new_tokens": spec.max_new_tokens}
-    decoding = rubric.decoding.model_copy(update={k: v for k, v in changed.items() if v is not None})
-    if spec.repeats > 1 and decoding.temperature == 0:
-        raise UsageError("repeats: several samples need a temperature above 0; greedy ones are all the same")
-    often = f", {spec.repeats} samples an order" if spec.repeats > 1 else ""
-    return PromptedJudge(
-        RubricContract(rubric, decoding),
-        Asking("rubric", spec.model, spec.repeats, spec.max_answer_chars),
-        f"rubric {rubric.name} with {spec.model}, both orders{often}",
-        spec.audit_pairs,
-    )
+class RubricSpec(JudgeSpec):
+    """A model that reasons by a rubric and ends with a tag, in both orders."""
+
+    swapped_at_smoke: ClassVar[bool] = True
+
+    rubric: str = Field(description="helpful, harmless, empathy, summary, reliability, or a YAML file")
+    model: ModelName = Field(description="a model of this experiment")
+    repeats: int = Field(1, ge=1, description="samples an order; more than one needs a temperature above 0")
+    temperature: float | None = Field(None, ge=0, description="instead of the rubric's own")
+    max_new_tokens: int | None = Field(None, ge=1, description="instead of the rubric's own")
+    max_answer_chars: int | None = Field(None, ge=1, description="longer answers are cut, and counted")
+    audit_pairs: int = Field(24, ge=0, description="pairs with a known winner to test it on")
+
+    def make(self, context: JudgeContext) -> Judge:
+        """The judge; UsageError where several samples would all be the same."""
+        rubric = load_rubric(self.rubric)
+        changed = {"temperature": self.temperature, "max_new_tokens": self.max_new_tokens}
+        decoding = rubric.decoding.model_copy(update={k: v for k, v in changed.items() if v is not None})
+        if self.repeats > 1 and decoding.temperature == 0:
+            raise UsageError(
+                "repeats: several samples need a temperature above 0; greedy ones are all the same"
+            )
+        often = f", {self.repeats} samples an order" if self.repeats > 1 else ""
+        return PromptedJudge(
+            RubricContract(rubric, decoding),
+            Asking("rubric", self.model, self.repeats, self.max_answer_chars),
+            f"rubric {rubric.name} with {self.model}, both orders{often}",
+            self.audit_pairs,
+        )
+
+    def anchored(self, anchor: Callable[[Path], Path]) -> Self:
+        """The spec with its rubric file made relative to the experiment file."""
+        is_file = self.rubric.endswith((".yaml", ".yml"))
+        return self.model_copy(update={"rubric": str(anchor(Path(self.rubric)))}) if is_file else self
+
+    def fault(self, name: str, judges: Mapping[str, JudgeSpec]) -> Fault | None:
+        """A rubric that is missing or wrong."""
+        found = super().fault(name, judges)
+        return found._replace(field="rubric") if found else None

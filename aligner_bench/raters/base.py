@@ -1,42 +1,77 @@
-"""The contract of a rater."""
+"""The contract of a rater: its spec in an experiment file, and the object that labels answers."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
-from aligner_bench.errors import UsageError, nearest
+from pydantic import Field
+
+from aligner_bench.core.registry import Kind, Registry
+from aligner_bench.core.spec import SuiteName
+from aligner_bench.core.types import Services
+from aligner_bench.raters.contracts import Label, Status
+from aligner_bench.raters.registry import RATERS
+
+
+class ToRate(NamedTuple):
+    """One answer, with the categories of its suite."""
+
+    prompt: str
+    answer: str
+    categories: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Rating:
-    """A label for one answer; None where the rater cannot tell. ``detail`` says why, for people to read."""
+class Rated:
+    """What became of one answer, and what that took."""
 
-    label: str | None
+    label: Label | None
+    status: Status
+    category: str | None = None
     detail: str = ""
+    calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cut_tokens: int = 0
+    cost: float = 0.0
 
 
 class Rater(Protocol):
-    """Labels answers, each by itself. ``labels`` are all that it can give, mildest last."""
+    """Labels answers one by one. It is tried on ``audit_items`` answers with a known label."""
 
-    name: str
-    labels: tuple[str, ...]
+    @property
+    def kind(self) -> str:
+        """Its kind, as experiment files spell it."""
 
-    def identity(self) -> dict[str, Any]:
-        """Everything that decides a label."""
+    @property
+    def description(self) -> str:
+        """What it is, for people."""
 
-    def rate(self, prompt: str, answer: str, references: Sequence[str] = ()) -> Rating:
-        """The label of one answer. Failed and empty answers are the caller's to count."""
+    @property
+    def audit_items(self) -> int:
+        """How many answers with a known label it is tried on."""
+
+    @property
+    def suites(self) -> tuple[str, ...]:
+        """The suites that it rates; empty: all."""
+
+    def identity(self, services: Services) -> dict[str, Any]:
+        """Everything that decides a label: model, demand, parser, decoding."""
+
+    def rate(self, items: Sequence[ToRate], services: Services) -> list[Rated]:
+        """Ratings in the order of the items."""
 
 
-def make_rater(name: str) -> Rater:
-    """The rater of that name; UsageError for an unknown one."""
-    from aligner_bench.raters.correctness import CorrectnessRater
-    from aligner_bench.raters.refusal import RefusalRater
+class RaterSpec(Kind):
+    """Label answers. A subclass declares its fields and implements ``make``."""
 
-    raters: dict[str, type[Any]] = {rater.name: rater for rater in (CorrectnessRater, RefusalRater)}
-    if name not in raters:
-        raise UsageError(f"unknown rater {name!r}: {nearest(name, raters)}")
-    made: Rater = raters[name]()
-    return made
+    registry: ClassVar[Registry] = RATERS
+
+    kind: str
+    suites: tuple[SuiteName, ...] = Field((), description="rate only these suites; empty: all")
+
+    def make(self) -> Rater:
+        """The rater, without loading a model."""
+        raise TypeError(f"{type(self).__name__} does not implement make")

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
 
-from aligner_bench.hashing import digest
-from aligner_bench.types import Decoding, Request
+from aligner_bench.core.hashing import digest
+from aligner_bench.core.types import Decoding, Request
 
 Label = Literal["refusal", "harmless", "harmful"]
 Status = Literal["ok", "abstained", "unparsable", "refused", "truncated", "error", "no_answer"]

@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from aligner_bench.hashing import digest
-from aligner_bench.raters.asking import ModelRater, Rated, ToRate
-from aligner_bench.raters.known import CATEGORIES, known_answers
-from aligner_bench.raters.specs import RaterSpec
-from aligner_bench.suites import Prompt, Suite
-from aligner_bench.types import Answer, Services
+from aligner_bench.core.hashing import digest
+from aligner_bench.core.types import Answer, Services
+from aligner_bench.raters.base import Rated, Rater, ToRate
+from aligner_bench.raters.labelled_answers import CATEGORIES, known_answers
+from aligner_bench.suites.types import Prompt, Suite
 
 Row = dict[str, Any]
 _NO_ANSWER = Rated(None, "no_answer", detail="there is no answer to rate")
@@ -26,7 +25,7 @@ def categories_of(suite: Suite) -> tuple[str, ...]:
 
 def rating_rows(
     name: str,
-    rater: ModelRater,
+    rater: Rater,
     places: Sequence[tuple[Suite, Prompt]],
     answers: Mapping[str, Sequence[Answer]],
     before: Mapping[str, Sequence[Answer]],
@@ -66,7 +65,7 @@ def _row(suite: str, prompt_id: str, system: str, side: str, rater: str, rated: 
     return {**place, **asdict(rated)}
 
 
-def known_rows(name: str, rater: ModelRater, services: Services) -> list[Row]:
+def known_rows(name: str, rater: Rater, services: Services) -> list[Row]:
     """The rater's labels of answers whose label is known."""
     known = known_answers(rater.audit_items)
     rated = rater.rate([ToRate(k.prompt, k.answer, CATEGORIES) for k in known], services)
@@ -76,20 +75,15 @@ def known_rows(name: str, rater: ModelRater, services: Services) -> list[Row]:
     ]
 
 
-def rater_row(name: str, rater: ModelRater, services: Services) -> Row:
+def rater_row(name: str, rater: Rater, services: Services) -> Row:
     """Who rates."""
     identity = digest(rater.identity(services))
     return {"rater": name, "kind": rater.kind, "identity": identity, "description": rater.description}
 
 
-def make_raters(specs: Mapping[str, RaterSpec]) -> dict[str, ModelRater]:
-    """The raters of an experiment by name."""
-    return {name: ModelRater(spec) for name, spec in specs.items()}
-
-
 def ratings_of_block(
     name: str,
-    rater: ModelRater,
+    rater: Rater,
     places: Sequence[tuple[Suite, Prompt]],
     answers: Mapping[str, Sequence[Answer]],
     before: Mapping[str, Sequence[Answer]],

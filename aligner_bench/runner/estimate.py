@@ -12,10 +12,10 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from aligner_bench.costs import CHARS_PER_TOKEN, FREE, KnownPrice, request_tokens
-from aligner_bench.judges.asks import Asks
-from aligner_bench.suites import Prompt, Suite
-from aligner_bench.types import Decoding, Pair, Request
+from aligner_bench.core.types import Decoding, Pair, Request
+from aligner_bench.engines.costs import CHARS_PER_TOKEN, FREE, KnownPrice, request_tokens
+from aligner_bench.judges.base import Asks
+from aligner_bench.suites.types import Prompt, Suite
 
 RULE = (
     "at most: a token for 4 characters read, every answer as long as its limit; work in the ledger is not "

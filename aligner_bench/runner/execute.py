@@ -7,33 +7,34 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from aligner_bench.correctors.best_of_n import pick_best
-from aligner_bench.correctors.correct import Item, correct
-from aligner_bench.experiment import BestOfNSystem, Experiment, System, UpstreamSystem
-from aligner_bench.hashing import digest
+from aligner_bench.core.hashing import digest
+from aligner_bench.core.registry import from_plugin
+from aligner_bench.core.types import Answer, Completion, Pair, Request, Verdict
+from aligner_bench.correctors.answers import Item
+from aligner_bench.correctors.system import SystemSpec
+from aligner_bench.experiment.experiment import Experiment
 from aligner_bench.inspectors.base import PACKAGED, packaged_pairs
-from aligner_bench.judges.base import Judge, make_judges
+from aligner_bench.judges.base import Judge
 from aligner_bench.judges.canary_trials import canary_rows
-from aligner_bench.judges.match import matches
-from aligner_bench.raters.asking import ModelRater
-from aligner_bench.raters.table import known_rows, make_raters, rater_row, ratings_of_block
-from aligner_bench.runner.plan import Plan, audit_pairs, judges_suite, samples_of
+from aligner_bench.raters.base import Rater
+from aligner_bench.raters.table import known_rows, rater_row, ratings_of_block
+from aligner_bench.runner.plan import Plan, audit_pairs, judges_suite
 from aligner_bench.runner.workbench import Workbench
-from aligner_bench.suites import Prompt, Suite
-from aligner_bench.types import Answer, Completion, Pair, Request, Verdict
+from aligner_bench.suites.types import Prompt, Suite
+from aligner_bench.texts.match import matches
 
 Row = dict[str, Any]
 Place = tuple[Suite, Prompt]
 Store = Callable[[str, Sequence[Row]], None]
 """Takes rows of the table of that name, as they come."""
-
 BLOCK = 8192
 """Prompts that are carried through all stages together: what of a run is in memory at once."""
 
 
 def execute(experiment: Experiment, plan: Plan, bench: Workbench, store: Store) -> None:
     """Run everything, block by block; items through the ledger, rows to ``store``."""
-    judges, raters = make_judges(experiment), make_raters(experiment.raters)
+    judges = experiment.make_judges()
+    raters = {name: spec.make() for name, spec in experiment.raters.items()}
     blocks = _blocks(experiment, plan)
     bench.expect(len(blocks) * _phases(experiment) + 2)
     for places in blocks:
@@ -46,32 +47,21 @@ def execute(experiment: Experiment, plan: Plan, bench: Workbench, store: Store) 
     store("audits", [row for name, judge in judges.items() for row in _audit(name, judge, bench)])
     bench.phase("inspectors tried on known pairs")
     store("inspectors", [row for name in experiment.inspectors for row in _held_out(experiment, name, bench)])
-    store("judges", [_judge_row(name, judge, bench) for name, judge in judges.items()])
+    store("judges", [_judge_row(experiment, name, judge, bench) for name, judge in judges.items()])
 
 
 def _phases(experiment: Experiment) -> int:
     """Steps of one block: upstream answers, systems that do more, judges, raters."""
-    systems = sum(map(_does_more, experiment.systems.values()))
+    systems = sum(system.does_more for system in experiment.systems.values())
     return 1 + systems + len(experiment.judges) + len(experiment.raters)
-
-
-def _does_more(system: System) -> bool:
-    """Does a system do anything beyond its upstream's one answer?"""
-    return isinstance(system, BestOfNSystem) or getattr(system, "corrector", None) is not None
 
 
 def _blocks(experiment: Experiment, plan: Plan) -> list[list[Place]]:
     """All prompts in blocks; in one where an answer depends on the others of its suite."""
     places = [(suite, prompt) for suite in plan.suites for prompt in suite.prompts]
-    size = len(places) if _reads_whole_suites(experiment.model_dump(include={"systems"})) else BLOCK
+    whole = any(system.reads_whole_suites() for system in experiment.systems.values())
+    size = len(places) if whole else BLOCK
     return [places[begin : begin + size] for begin in range(0, len(places), size)]
-
-
-def _reads_whole_suites(spec: Any) -> bool:
-    """Is there a squad in it whose order comes from many answers?"""
-    if isinstance(spec, dict):
-        return spec.get("order") in ("batch", "dataset") or any(map(_reads_whole_suites, spec.values()))
-    return isinstance(spec, (list, tuple)) and any(map(_reads_whole_suites, spec))
 
 
 def _run_block(
@@ -79,7 +69,7 @@ def _run_block(
     plan: Plan,
     places: Sequence[Place],
     judges: dict[str, Judge],
-    raters: dict[str, ModelRater],
+    raters: dict[str, Rater],
     bench: Workbench,
     store: Store,
 ) -> None:
@@ -88,14 +78,14 @@ def _run_block(
     answers: dict[str, list[Answer]] = {}
     for name in _by_model(experiment.systems, bench):
         system = experiment.systems[name]
-        if _does_more(system):
+        if system.does_more:
             bench.phase(f"system {name}")
         answers[name] = _system_answers(experiment, plan, system, places, upstream, bench)
     answers = {name: answers[name] for name in experiment.systems}
     base = {
         name: [upstream[system.upstream, experiment.seed, 0, i] for i in range(len(places))]
         for name, system in experiment.systems.items()
-        if isinstance(system, UpstreamSystem) and system.corrector is not None
+        if system.corrects is not None
     }
     store("prompts", [_prompt_row(suite, prompt) for suite, prompt in places])
     for name, column in answers.items():
@@ -109,8 +99,8 @@ def _run_block(
         store("ratings", ratings_of_block(name, rater, places, answers, upstreams, bench))
 
 
-def _judge_row(name: str, judge: Judge, bench: Workbench) -> Row:
-    identity = judge.identity(bench)
+def _judge_row(experiment: Experiment, name: str, judge: Judge, bench: Workbench) -> Row:
+    identity = judge.identity(bench) | from_plugin(experiment.judges[name])
     return {
         "judge": name,
         "kind": identity["kind"],
@@ -121,13 +111,12 @@ def _judge_row(name: str, judge: Judge, bench: Workbench) -> Row:
     }
 
 
-def _by_model(systems: Mapping[str, System], bench: Workbench) -> list[str]:
+def _by_model(systems: Mapping[str, SystemSpec], bench: Workbench) -> list[str]:
     """Systems in an order in which those that use the same weights follow each other.
 
     Those that go on with an upstream's come first, the latest upstream's before the others: it is loaded.
     """
-    correctors = {name: getattr(system, "corrector", None) for name, system in systems.items()}
-    used = {name: sorted(one.models()) if one is not None else [] for name, one in correctors.items()}
+    used = {name: sorted(s.corrects.used("model")) if s.corrects else [] for name, s in systems.items()}
     upstreams = dict.fromkeys(system.upstream for system in systems.values())
     in_turn = [*reversed(upstreams), *(model for models in used.values() for model in models)]
     rank = {key: i for i, key in enumerate(dict.fromkeys(map(bench.place, in_turn)))}
@@ -143,7 +132,7 @@ def _upstream_answers(
     """(model, seed, sample, place) -> completion; one call a model, over all suites and systems."""
     wanted: dict[str, dict[tuple[int, int], None]] = {}
     for system in experiment.systems.values():
-        wanted.setdefault(system.upstream, {}).update(dict.fromkeys(samples_of(experiment, system)))
+        wanted.setdefault(system.upstream, {}).update(dict.fromkeys(system.samples(experiment.seed)))
     found: Upstream = {}
     for model, samples in wanted.items():
         keys = [(model, seed, k, i) for seed, k in samples for i in range(len(places))]
@@ -184,30 +173,25 @@ def _as_answer(completion: Completion) -> Answer:
 def _system_answers(
     experiment: Experiment,
     plan: Plan,
-    system: System,
+    system: SystemSpec,
     places: Sequence[Place],
     upstream: Upstream,
     bench: Workbench,
 ) -> list[Answer]:
-    samples = samples_of(experiment, system)
-    table = [[upstream[system.upstream, seed, k, i] for seed, k in samples] for i in range(len(places))]
-    if isinstance(system, BestOfNSystem):
-        return pick_best([prompt.text for _, prompt in places], table, system.inspectors, bench)
-    answers = [_as_answer(row[0]) for row in table]
-    if not isinstance(system, UpstreamSystem) or system.corrector is None:
-        return answers
+    keys = system.samples(experiment.seed)
+    table = [[upstream[system.upstream, seed, k, i] for seed, k in keys] for i in range(len(places))]
     items = [
         Item(
             prompt.prompt_id,
             prompt.text,
-            answer,
+            _as_answer(samples[0]),
             plan.decoding[suite.name],
             suite.name,
             prompt.category,
         )
-        for (suite, prompt), answer in zip(places, answers, strict=True)
+        for (suite, prompt), samples in zip(places, table, strict=True)
     ]
-    return correct(system.corrector, items, bench)
+    return system.answer(items, table, bench)
 
 
 def _prompt_row(suite: Suite, prompt: Prompt) -> Row:
@@ -226,7 +210,6 @@ def _prompt_row(suite: Suite, prompt: Prompt) -> Row:
 def _response_row(experiment: Experiment, name: str, place: Place, answer: Answer, before: str | None) -> Row:
     suite, prompt = place
     system = experiment.systems[name]
-    corrector = getattr(system, "corrector", None)
 
     def right(text: str | None) -> bool | None:
         return matches(text, prompt.references) if prompt.references and text is not None else None
@@ -236,7 +219,7 @@ def _response_row(experiment: Experiment, name: str, place: Place, answer: Answe
         "suite": suite.name,
         "prompt_id": prompt.prompt_id,
         "system": name,
-        "kind": corrector.kind if corrector else system.kind,
+        "kind": system.shown_kind,
         "upstream_model": system.upstream,
         "upstream": before,
         "text": answer.text,

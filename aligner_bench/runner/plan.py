@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from aligner_bench.correctors.workload import Work, workload
-from aligner_bench.errors import UsageError
-from aligner_bench.experiment import BestOfNSystem, Experiment, SuiteUse, UpstreamSystem
+from aligner_bench.core.types import Decoding, Pair
+from aligner_bench.correctors.base import Work, totals
+from aligner_bench.experiment.experiment import Experiment
+from aligner_bench.experiment.profiles import FAIR, PROFILES, Profile
 from aligner_bench.inspectors.base import PACKAGED, packaged_pairs
-from aligner_bench.judges.base import Judge, make_judges
+from aligner_bench.judges.base import Judge
 from aligner_bench.judges.canary_trials import canary_pairs
-from aligner_bench.judges.specs import EnsembleSpec, ReferenceSpec
-from aligner_bench.paper_spec import cells
-from aligner_bench.profiles import FAIR, PROFILES, Profile
-from aligner_bench.raters.known import known_answers
-from aligner_bench.raters.table import make_raters
+from aligner_bench.papers.spec import cells
+from aligner_bench.raters.labelled_answers import known_answers
 from aligner_bench.runner import estimate
 from aligner_bench.runner.estimate import NOTHING, Expected
-from aligner_bench.suites import Suite, load_suite
-from aligner_bench.types import Decoding, Pair
+from aligner_bench.suites.types import Suite
+from aligner_bench.suites.use import SuiteUse
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,19 +49,6 @@ class Plan:
     cells: int = 0
 
 
-def load_suites(experiment: Experiment, data_dir: Path | None = None) -> tuple[Suite, ...]:
-    """The experiment's suites, limited as it says. A subset is a suite of its own: ``NAME:SUBSET``."""
-    suites: list[Suite] = []
-    for use in experiment.suites:
-        suite = load_suite(experiment.anchored_suite(use), data_dir=data_dir, subset=use.subset)
-        if suite.subset:
-            suite = replace(suite, name=f"{suite.name}:{suite.subset}")
-        if suite.name in [other.name for other in suites]:
-            raise UsageError(f"the suite {suite.name!r} is named twice in this experiment")
-        suites.append(suite.limit(use.limit, experiment.seed) if use.limit else suite)
-    return tuple(suites)
-
-
 def _decoding(experiment: Experiment, use: SuiteUse) -> Decoding:
     """The one decoding profile of a suite: the experiment's, with the suite's token limit."""
     if use.max_new_tokens is None:
@@ -81,7 +66,7 @@ def make_plan(
     """
     from aligner_bench.stats.power import mde
 
-    suites = load_suites(experiment, data_dir) if suites is None else suites
+    suites = experiment.load_suites(data_dir) if suites is None else suites
     uses = zip(suites, experiment.suites, strict=True)
     decoding = {suite.name: _decoding(experiment, use) for suite, use in uses}
     stages = [
@@ -114,7 +99,7 @@ def _upstream_stages(
     n, prices = sum(map(len, suites)), experiment.known_prices()
     wanted: dict[str, set[tuple[int, int]]] = {}
     for system in experiment.systems.values():
-        wanted.setdefault(system.upstream, set()).update(samples_of(experiment, system))
+        wanted.setdefault(system.upstream, set()).update(system.samples(experiment.seed))
     return [
         PlannedStage(
             "complete",
@@ -126,13 +111,6 @@ def _upstream_stages(
         )
         for model, samples in wanted.items()
     ]
-
-
-def samples_of(experiment: Experiment, system: object) -> list[tuple[int, int]]:
-    """(seed, sample index) of every upstream answer a system needs. Equal ones are made once."""
-    if isinstance(system, BestOfNSystem):
-        return [(experiment.seed, k) for k in range(system.n)]
-    return [(experiment.seed + getattr(system, "seed", 0), 0)]
 
 
 def _corrector_stages(
@@ -147,15 +125,9 @@ def _corrector_stages(
         return estimate.corrections(prices, work.name, suites, decoding, work.items)
 
     for name, system in experiment.systems.items():
-        if isinstance(system, BestOfNSystem):
-            stages += [
-                PlannedStage("score", inspector, n * system.n, False, name) for inspector in system.inspectors
-            ]
-        if not isinstance(system, UpstreamSystem) or system.corrector is None:
-            continue
         stages += [
             PlannedStage(work.stage, work.name, n * work.items, work.at_most, name, expected(work))
-            for work in workload(system.corrector)
+            for work in totals(system.work())
         ]
     return stages
 
@@ -164,7 +136,7 @@ def _judge_stages(
     experiment: Experiment, suites: Sequence[Suite], decoding: Mapping[str, Decoding]
 ) -> list[PlannedStage]:
     stages, prices = [], experiment.known_prices()
-    for name, judge in make_judges(experiment).items():
+    for name, judge in experiment.make_judges().items():
         compared = [
             (suite, len(comparison.baselines))
             for comparison in experiment.comparisons
@@ -185,9 +157,10 @@ def _rater_stages(
 ) -> list[PlannedStage]:
     """Every answer, and the upstream's before each correction; equal texts are rated once."""
     stages, prices = [], experiment.known_prices()
-    corrected = sum(getattr(system, "corrector", None) is not None for system in experiment.systems.values())
+    corrected = sum(system.corrects is not None for system in experiment.systems.values())
     each = len(experiment.systems) + corrected
-    for name, rater in make_raters(experiment.raters).items():
+    raters = {name: spec.make() for name, spec in experiment.raters.items()}
+    for name, rater in raters.items():
         rated = [(suite, each) for suite in suites if not rater.suites or suite.name in rater.suites]
         expected = estimate.verdicts(prices, rater, rated, decoding)
         known = [Pair(k.item_id, k.prompt, k.answer, "") for k in known_answers(rater.audit_items)]
@@ -210,11 +183,10 @@ def judges_suite(experiment: Experiment, judge: str, named: Sequence[str], suite
     An ensemble judges where all its members can, and its members where it does.
     """
     spec = experiment.judges[judge]
-    if isinstance(spec, EnsembleSpec):
-        able = all(judges_suite(experiment, member, (), suite) for member in spec.judges)
+    if spec.members():
+        able = all(judges_suite(experiment, member, (), suite) for member in spec.members())
     else:
-        needs = isinstance(spec, ReferenceSpec)
-        able = not needs or any(prompt.references for prompt in suite.prompts)
+        able = not spec.needs_references or any(prompt.references for prompt in suite.prompts)
     if not able or (spec.suites and suite.name not in spec.suites):
         return False
     return not named or any(name in named for name in (judge, *_ensembles_of(experiment, judge, suite)))
@@ -225,7 +197,5 @@ def _ensembles_of(experiment: Experiment, judge: str, suite: Suite) -> list[str]
     return [
         name
         for name, spec in experiment.judges.items()
-        if isinstance(spec, EnsembleSpec)
-        and judge in spec.judges
-        and judges_suite(experiment, name, (), suite)
+        if judge in spec.members() and judges_suite(experiment, name, (), suite)
     ]

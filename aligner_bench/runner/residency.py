@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from aligner_bench.core.errors import UsageError
+from aligner_bench.core.hashing import digest
 from aligner_bench.engines.memory import total_memory
-from aligner_bench.errors import UsageError
-from aligner_bench.hashing import digest
 
 _USABLE = 0.9  # of all memory, where the user sets no limit
 

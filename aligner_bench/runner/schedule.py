@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from aligner_bench.core.errors import UsageError
+from aligner_bench.core.hashing import digest
 from aligner_bench.engines.base import ModelSpec, make_engine
-from aligner_bench.engines.memory import resident_bytes
-from aligner_bench.errors import UsageError
-from aligner_bench.hashing import digest
 from aligner_bench.inspectors.base import inspector_identity
 from aligner_bench.runner.residency import weights_key
 
 if TYPE_CHECKING:
-    from aligner_bench.experiment import Experiment
+    from aligner_bench.experiment.experiment import Experiment
     from aligner_bench.runner.plan import Plan
 
 GIB = 2**30
@@ -68,10 +67,10 @@ def _weights(experiment: Experiment, name: str) -> tuple[str, int | None]:
             inspector = experiment.inspectors[name]
             return digest(inspector_identity(inspector)), classifier_bytes(inspector)
         spec = experiment.anchored_models()[name]
-        size = resident_bytes(spec)
+        size = spec.resident_bytes()
     except UsageError:
         return name, None
-    unknown = size == 0 and spec.engine not in ("openai", "replay")
+    unknown = size == 0 and spec.holds_weights
     return _model_key(spec) or name, None if unknown else size
 
 

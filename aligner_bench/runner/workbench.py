@@ -11,10 +11,21 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import groupby, islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 
-from aligner_bench.costs import Purse, price_of
+from aligner_bench.core.errors import UsageError, nearest
+from aligner_bench.core.hashing import digest
+from aligner_bench.core.registry import from_plugin
+from aligner_bench.core.types import (
+    Chosen,
+    Completion,
+    PairEngine,
+    PairLogit,
+    PairText,
+    Ranker,
+    Request,
+    Score,
+)
 from aligner_bench.engines.base import (
     DEFAULT_BATCH,
     CuttingEngine,
@@ -24,19 +35,14 @@ from aligner_bench.engines.base import (
     StreamingEngine,
     make_engine,
 )
-from aligner_bench.engines.memory import folder_parameters, resident_bytes
-from aligner_bench.errors import UsageError, nearest
-from aligner_bench.hashing import digest
+from aligner_bench.engines.costs import Purse, price_of
 from aligner_bench.inspectors.backbone import families
 from aligner_bench.inspectors.base import InspectorSpec, inspector_identity
-from aligner_bench.ledger import Ledger
 from aligner_bench.runner.residency import Residency, weights_key
-from aligner_bench.types import Chosen, Completion, PairLogit, PairText, Request, Score
+from aligner_bench.store.ledger import Ledger
 
 if TYPE_CHECKING:
     from aligner_bench.inspectors.classifier import Classifier
-    from aligner_bench.judges.pairrm_head import PairEngine
-    from aligner_bench.judges.specs import PairRMSpec
 
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
@@ -175,13 +181,14 @@ class Workbench:
             if name in self._inspectors:
                 self._identities[name] = inspector_identity(self._inspectors[name])
             else:
-                self._identities[name] = make_engine(self._model(name)).identity()
+                spec = self._model(name)
+                self._identities[name] = make_engine(spec).identity() | from_plugin(spec)
         return self._identities[name]
 
     def complete(self, model: str, requests: Sequence[Request]) -> list[Completion]:
         """Completions in the order of the requests. Failed items are not kept: a rerun tries them again."""
         identity = self.identity(model)
-        by_item = identity["engine"] == "replay"
+        by_item = not self._model(model).live
         stage = _Stage[Request, Completion](
             "complete",
             model,
@@ -245,11 +252,9 @@ class Workbench:
         )
         return self._through(stage, pairs)
 
-    def rank(self, ranker: PairRMSpec, pairs: Sequence[PairText]) -> list[PairLogit]:
+    def rank(self, ranker: Ranker, pairs: Sequence[PairText]) -> list[PairLogit]:
         """Logits of a pair ranker. It cuts its own batches, by token length; here they are only bundled."""
-        from aligner_bench.judges.pairrm_checkpoint import ranker_identity
-
-        identity = ranker_identity(ranker)
+        identity = ranker.identity()
         stage = _Stage[PairText, PairLogit](
             "rank",
             ranker.model,
@@ -391,14 +396,11 @@ class Workbench:
             getattr(engine, "load_beside", lambda _: None)(list(self._models.values()))
             return engine
 
-        engine: Engine = self.residency.get(key, name, resident_bytes(spec), make)
+        engine: Engine = self.residency.get(key, name, spec.resident_bytes(), make)
         return engine
 
-    def _ranker(self, spec: PairRMSpec, key: str) -> PairEngine:
-        from aligner_bench.judges.pairrm_head import make_ranker
-
-        size = 4 * folder_parameters(Path(spec.model))
-        ranker: PairEngine = self.residency.get(key, spec.model, size, lambda: make_ranker(spec))
+    def _ranker(self, spec: Ranker, key: str) -> PairEngine:
+        ranker: PairEngine = self.residency.get(key, spec.model, spec.size(), spec.load)
         return ranker
 
     def _scores(self, inspector: str, pairs: Sequence[tuple[str, str]]) -> list[Score]:

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from aligner_bench.errors import MissingExtraError, UsageError, nearest
+from aligner_bench.core.errors import MissingExtraError, UsageError, nearest
 
 if TYPE_CHECKING:
     import numpy as np

@@ -26,7 +26,6 @@ from aligner_bench.stats.clusters import FloatArray, IntArray
 
 BoolArray = npt.NDArray[np.bool_]
 Features = Sequence[FloatArray]
-
 CHUNK = 32_768
 """Matrix entries worked on at a time, so that the temporaries stay in the processor's cache."""
 LIBLINEAR_TOLERANCE = 1e-4

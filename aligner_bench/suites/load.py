@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from aligner_bench.errors import UsageError, nearest
-from aligner_bench.packaged import packaged_dir
+from aligner_bench.core.errors import UsageError, nearest
+from aligner_bench.core.packaged import packaged_dir
+from aligner_bench.core.yamlfile import read_yaml, validated
 from aligner_bench.suites.mapping import RowMapper
 from aligner_bench.suites.readers import ErrorSink, raise_error
 from aligner_bench.suites.sources import OpenSource, Place, UnavailableError, open_source, resolve_data_dir
 from aligner_bench.suites.spec import SUFFIXES, Sample, Source, Subset, SuiteSpec
 from aligner_bench.suites.types import Prompt, Suite, content_hash
-from aligner_bench.suites.yamlfile import read_yaml, validated
 
 _WHAT = "a suite definition"
 

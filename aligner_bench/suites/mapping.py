@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from aligner_bench.errors import UsageError, nearest
-from aligner_bench.hashing import sha256_text
+from aligner_bench.core.errors import UsageError, nearest
+from aligner_bench.core.hashing import sha256_text
+from aligner_bench.core.textsafe import one_line
 from aligner_bench.suites.readers import ErrorSink, Row, raise_error
 from aligner_bench.suites.spec import Column, Columns, Match, Source, SuiteSpec
 from aligner_bench.suites.types import Message, Prompt
-from aligner_bench.textsafe import one_line
 
 TEXT_HASH_DIGITS = 12
 # Column names tried, in this order, where the definition names none.

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from aligner_bench.errors import UsageError
+from aligner_bench.core.errors import UsageError
+from aligner_bench.core.textsafe import one_line
 from aligner_bench.suites.spec import SUFFIXES, Format
-from aligner_bench.textsafe import one_line
 
 ErrorSink = Callable[[UsageError], None]
 _BATCH_ROWS = 1024

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aligner_bench.errors import MissingExtraError, UsageError
+from aligner_bench.core.errors import MissingExtraError, UsageError
 from aligner_bench.suites.readers import ErrorSink, Row, read_rows
 from aligner_bench.suites.spec import COMMIT, PARQUET_REF, Columns, Part, Source
 

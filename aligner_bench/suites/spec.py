@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
+
+from aligner_bench.core.spec import Spec
 
 Format = Literal["jsonl", "json", "csv", "parquet"]
 SUFFIXES: dict[str, Format] = {
@@ -20,10 +22,6 @@ COMMIT = re.compile(r"[0-9a-f]{40}")
 PARQUET_REF = "refs/convert/parquet"
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
 def _as_column(value: object) -> object:
     return {"column": value} if isinstance(value, str) else value
 
@@ -32,7 +30,7 @@ def _as_list(value: object) -> object:
     return value if value is None or isinstance(value, list) else [value]
 
 
-class Column(_Strict):
+class Column(Spec):
     """Where one field comes from: a column, a constant, or a template over the row's columns.
 
     A template may name columns as `{topic}`, the row number as `{row:04d}` (from 0, rows that `where` left
@@ -43,7 +41,7 @@ class Column(_Strict):
     const: str | None = None
     template: str | None = None
     split: str | None = Field(default=None, min_length=1)
-    replace: dict[str, str] = {}
+    replace: dict[str, str] = Field({}, description="text -> text that takes its place")
     optional: bool = False
 
     @model_validator(mode="after")
@@ -58,7 +56,7 @@ ColumnField = Annotated[Column, BeforeValidator(_as_column)]
 ColumnList = Annotated[list[ColumnField], BeforeValidator(_as_list)]
 
 
-class Columns(_Strict):
+class Columns(Spec):
     """The column of each field of a prompt; fields left out are guessed (id, text, category) or empty."""
 
     prompt_id: ColumnField | None = None
@@ -76,13 +74,13 @@ class Columns(_Strict):
         return base.model_copy(update=own)
 
 
-class Match(_Strict):
+class Match(Spec):
     """A condition on a column: a regular expression found in its text."""
 
     matches: str
 
 
-class Part(_Strict):
+class Part(Spec):
     """One file (or hub config and split) of a source that has several."""
 
     path: str | None = None
@@ -102,8 +100,8 @@ class Source(Part):
     dataset: str | None = None
     revision: str | None = None
     format: Format | None = None
-    where: dict[str, str | int | Match] = {}
-    parts: list[Part] = []
+    where: dict[str, str | int | Match] = Field({}, description="column -> value that rows must have")
+    parts: list[Part] = Field([], description="several files read as one source")
     expected_rows: int | None = Field(default=None, ge=1)
     content_hash: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
 
@@ -130,7 +128,7 @@ class Source(Part):
         return [part.model_copy(update={"columns": part.columns.over(self.columns)}) for part in self.parts]
 
 
-class Sample(_Strict):
+class Sample(Spec):
     """`python_random_sample`: what `random.seed(seed); random.sample(data, n)` gives, rows in id order."""
 
     method: Literal["python_random_sample"]
@@ -138,7 +136,7 @@ class Sample(_Strict):
     n: int = Field(ge=1)
 
 
-class Subset(_Strict):
+class Subset(Spec):
     """A named part of the suite; `approximate` where a published subset cannot be rebuilt exactly."""
 
     ids: list[str] | None = None
@@ -156,18 +154,20 @@ class Subset(_Strict):
         return self
 
 
-class SuiteSpec(_Strict):
+class SuiteSpec(Spec):
     """A whole definition. `categories` is a list of names or a map from the data's value to a name."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     version: Annotated[str, Field(coerce_numbers_to_str=True, min_length=1)]
     licence: str
     description: str = ""
-    categories: list[str] | dict[str | int, str] = []
-    relevant: list[str | int] = []
+    categories: list[str] | dict[str | int, str] = Field(
+        [], description="categories in order; or value of the column -> category"
+    )
+    relevant: list[str | int] = Field([], description="categories that charts show first")
     criterion: str | None = None
     sources: list[Source] = Field(min_length=1)
-    subsets: dict[str, Subset] = {}
+    subsets: dict[str, Subset] = Field({}, description="named parts of the suite")
 
     @model_validator(mode="after")
     def _categories_known(self) -> Self:

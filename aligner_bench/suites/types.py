@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from aligner_bench.hashing import canonical_json, sha256_text
+from aligner_bench.core.hashing import canonical_json, sha256_text
 
 
 @dataclass(frozen=True, slots=True)

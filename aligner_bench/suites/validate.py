@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 
-from aligner_bench.errors import UsageError
+from aligner_bench.core.errors import UsageError
 from aligner_bench.suites.load import check_expected, read_spec, stream
 from aligner_bench.suites.readers import read_rows
 from aligner_bench.suites.sources import (

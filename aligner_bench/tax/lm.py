@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from aligner_bench.errors import MissingExtraError, UsageError
-from aligner_bench.types import Decoding
+from aligner_bench.core.errors import MissingExtraError, UsageError
+from aligner_bench.core.types import Decoding
 
 _NEW_TOKENS = 256
 

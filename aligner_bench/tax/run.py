@@ -6,16 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from aligner_bench.correctors.correct import correct
-from aligner_bench.correctors.item import Item
-from aligner_bench.errors import UsageError, nearest
-from aligner_bench.experiment import Experiment, UpstreamSystem
-from aligner_bench.hashing import digest
-from aligner_bench.number import Number
+from aligner_bench.core.errors import UsageError, nearest
+from aligner_bench.core.hashing import digest
+from aligner_bench.core.types import Answer, Completion, Request, Services
+from aligner_bench.correctors.answers import Item
+from aligner_bench.correctors.base import CorrectorSpec, correct
+from aligner_bench.correctors.system import SystemSpec
+from aligner_bench.experiment.experiment import Experiment
+from aligner_bench.results.number import Number
 from aligner_bench.tax.lm import Question, check_installed, make_lm
 from aligner_bench.tax.shape import TaxReport, TaxRow, TaxSample, TaxTask
 from aligner_bench.tax.tasks import SUITE, load_tasks
-from aligner_bench.types import Answer, Completion, Request, Services
 
 
 class Score(NamedTuple):
@@ -55,9 +56,11 @@ def tax(
     samples: list[TaxSample] = []
     for name, system in chosen.items():
         if system.upstream not in alone:
-            plain = _answerer(UpstreamSystem(upstream=system.upstream), experiment, services)
+            plain = _answerer(system.upstream, None, experiment, services)
             alone[system.upstream] = _scores(plain, found, manager, limit)
-        after = _scores(_answerer(system, experiment, services), found, manager, limit).by_metric
+        after = _scores(
+            _answerer(system.upstream, system.corrects, experiment, services), found, manager, limit
+        ).by_metric
         for key, without in alone[system.upstream].by_metric.items():
             pairs = {doc: (without[doc], after[key][doc]) for doc in without if doc in after[key]}
             rows.append(_row(name, key, pairs, margin))
@@ -86,12 +89,8 @@ def _sample(system: str, key: tuple[str, str], doc: str, without: Score, after: 
     )
 
 
-def _chosen(experiment: Experiment, names: Sequence[str]) -> dict[str, UpstreamSystem]:
-    corrected = {
-        name: system
-        for name, system in experiment.systems.items()
-        if isinstance(system, UpstreamSystem) and system.corrector is not None
-    }
+def _chosen(experiment: Experiment, names: Sequence[str]) -> dict[str, SystemSpec]:
+    corrected = {name: system for name, system in experiment.systems.items() if system.corrects is not None}
     for name in names:
         if name not in corrected:
             raise UsageError(f"tax: no corrected system {name!r}; {nearest(name, corrected)}")
@@ -101,7 +100,7 @@ def _chosen(experiment: Experiment, names: Sequence[str]) -> dict[str, UpstreamS
 
 
 def _answerer(
-    system: UpstreamSystem, experiment: Experiment, services: Services
+    upstream: str, corrector: CorrectorSpec | None, experiment: Experiment, services: Services
 ) -> Callable[[Sequence[Question]], list[str]]:
     """Questions through the upstream, and through the corrector where there is one; failures are empty."""
 
@@ -109,12 +108,12 @@ def _answerer(
         requests = [
             Request(q.text, decoding=q.decoding, seed=experiment.seed, item=q.item) for q in questions
         ]
-        answers = [_answer(done) for done in services.complete(system.upstream, requests)]
-        if system.corrector is not None:
+        answers = [_answer(done) for done in services.complete(upstream, requests)]
+        if corrector is not None:
             items = [
                 Item(q.item, q.text, first, q.decoding) for q, first in zip(questions, answers, strict=True)
             ]
-            answers = correct(system.corrector, items, services)
+            answers = correct(corrector, items, services)
         return ["" if done.status == "error" else done.text for done in answers]
 
     return answer

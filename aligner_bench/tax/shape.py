@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from aligner_bench.number import Number, Published
+from aligner_bench.results.number import Number, Published
 
 Outcome = Literal["pass", "fail", "inconclusive"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from aligner_bench.errors import UsageError, nearest
-from aligner_bench.judges.match import matches
-from aligner_bench.suites import load_suite
+from aligner_bench.core.errors import UsageError, nearest
+from aligner_bench.suites.load import load_suite
+from aligner_bench.texts.match import matches
 
 SUITE = "suite:"
 METRIC = "correct"
@@ -45,7 +45,7 @@ def _task(name: str, manager: Any, data_dir: Path | None, max_new_tokens: int) -
 
 
 def _task_name(file: Path) -> str:
-    from aligner_bench.suites.yamlfile import read_yaml
+    from aligner_bench.core.yamlfile import read_yaml
 
     data = read_yaml(file, "a task of lm-eval").data
     if not isinstance(data, dict) or not isinstance(data.get("task"), str):

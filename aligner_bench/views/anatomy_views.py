@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from aligner_bench.anatomy_rows import ALL, Anatomy, Change, Crossing
-from aligner_bench.edits import TOKENISER as TOKENISER
-from aligner_bench.schema import JudgePower, Results
+from aligner_bench.results.anatomy import ALL, Anatomy, Change, Crossing
+from aligner_bench.results.judges import JudgePower
+from aligner_bench.results.schema import Results
+from aligner_bench.texts.edits import TOKENISER as TOKENISER
 from aligner_bench.views import charts
 from aligner_bench.views.charts import Axis, Group, Mark
 from aligner_bench.views.layout import Figure, power_words

@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from aligner_bench.preferences import combine
-from aligner_bench.tables import Row, group
+from aligner_bench.core.preferences import combine
+from aligner_bench.store.tables import Row, group
 
 MOST_PROMPTS = 10_000
 """Prompts of which a page shows the answers: more would make it too large to open."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from aligner_bench.schema import Comparison, Results, Slice, SuiteInfo
+from aligner_bench.results.comparisons import Comparison, Slice
+from aligner_bench.results.schema import Results, SuiteInfo
 from aligner_bench.views import charts
 from aligner_bench.views.charts import Axis, Group, Mark
 from aligner_bench.views.formats import plural

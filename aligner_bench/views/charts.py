@@ -9,7 +9,8 @@ from typing import Literal
 
 from markupsafe import Markup
 
-from aligner_bench.schema import Number, ScoreState
+from aligner_bench.results.number import Number
+from aligner_bench.results.scores import ScoreState
 from aligner_bench.views.formats import decimal, percent, with_interval
 from aligner_bench.views.hostile import shown
 from aligner_bench.views.svg import Canvas, shortened, text_width, wrapped

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aligner_bench.cost_rows import CostRow
-from aligner_bench.costs import dollars
-from aligner_bench.schema import Results
+from aligner_bench.engines.costs import dollars
+from aligner_bench.results.costs import CostRow
+from aligner_bench.results.schema import Results
 from aligner_bench.views.formats import NONE, count
 
 _FREE = "no price"

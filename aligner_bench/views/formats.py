@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aligner_bench.schema import Number
+from aligner_bench.results.number import Number
 
 _THIN = "\u202f"  # narrow no-break space before a unit
 NONE = "–"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from aligner_bench.raters.shape import HarmRow, RaterPower
-from aligner_bench.schema import Results
+from aligner_bench.results.harm import HarmRow, RaterPower
+from aligner_bench.results.schema import Results
 from aligner_bench.views import charts
 from aligner_bench.views.charts import Axis, Group, Mark
 from aligner_bench.views.formats import plural

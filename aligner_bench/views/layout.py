@@ -7,7 +7,11 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from aligner_bench.schema import Comparison, JudgePower, Number, Results, SystemRow
+from aligner_bench.results.comparisons import Comparison
+from aligner_bench.results.judges import JudgePower
+from aligner_bench.results.number import Number
+from aligner_bench.results.schema import Results
+from aligner_bench.results.systems import SystemRow
 from aligner_bench.views import charts
 from aligner_bench.views.charts import Axis, Group, Mark
 

@@ -8,8 +8,10 @@ import json
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from aligner_bench.schema import Comparison, Number, Results
-from aligner_bench.textsafe import terminal_safe
+from aligner_bench.core.textsafe import terminal_safe
+from aligner_bench.results.comparisons import Comparison
+from aligner_bench.results.number import Number
+from aligner_bench.results.schema import Results
 from aligner_bench.views import costs
 
 if TYPE_CHECKING:
@@ -32,8 +34,6 @@ _HEADS = (
     "n",
     "conclusion",
 )
-
-
 _SHORT = 14  # characters of a name
 _JUSTIFY: tuple[JustifyMethod, ...] = ("left", "left", *("right",) * 5, "left")
 

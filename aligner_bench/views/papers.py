@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from aligner_bench.papers import PaperCell, PaperTable, trends
+from aligner_bench.papers.tables import PaperCell, PaperTable, trends
 from aligner_bench.views.leaderboard import latex_line, markdown_line
 
 

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from aligner_bench.schema import Results
+from aligner_bench.results.schema import Results
 from aligner_bench.views.diff import lengths
 
 Row = Mapping[str, Any]

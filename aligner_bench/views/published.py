@@ -9,8 +9,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from aligner_bench.paper_rows import PaperRow
-from aligner_bench.schema import Number, Results
+from aligner_bench.results.number import Number
+from aligner_bench.results.papers import PaperRow
+from aligner_bench.results.schema import Results
 from aligner_bench.views.leaderboard import interval, latex_line, markdown_line
 
 _HEADS = (

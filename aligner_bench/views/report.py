@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from aligner_bench.claims import claims, paths_by_identity
-from aligner_bench.claims import pack as pack_claims
-from aligner_bench.schema import Results
+from aligner_bench.results.claims import claims, paths_by_identity
+from aligner_bench.results.claims import pack as pack_claims
+from aligner_bench.results.schema import Results
 from aligner_bench.views import (
     anatomy_views,
     categories,

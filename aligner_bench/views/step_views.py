@@ -8,8 +8,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from aligner_bench.schema import Results
-from aligner_bench.trajectory_rows import Actor, Effect, Example, Gain, Oracle, OrderUse
+from aligner_bench.results.schema import Results
+from aligner_bench.results.steps import Actor, Effect, Example, Gain, Oracle, OrderUse
 from aligner_bench.views.charts import both
 from aligner_bench.views.formats import decimal
 from aligner_bench.views.layout import Figure
@@ -89,7 +89,6 @@ def _steps(results: Results, key: tuple[str, str], actors: list[Actor], ident: s
 
 
 # The ways of single answers ---------------------------------------------------------------------------------
-
 _TOP, _PLOT, _FOOT = 50.0, 150.0, 62.0
 
 

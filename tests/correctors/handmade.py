@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 
-from aligner_bench.results import Facts
+from aligner_bench.results.facts import Facts
 from aligner_bench.runs import Run, save
-from aligner_bench.seal import suite_hashes
+from aligner_bench.store.seal import suite_hashes
 
 
 def prompt_rows(items, references=None):

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aligner_bench.correctors.correct import correct
-from aligner_bench.edits import edit, tokens
+from aligner_bench.correctors.base import correct
 from aligner_bench.interchange.alpaca_import import import_alpaca_eval
+from aligner_bench.texts.edits import edit, tokens
 from tests.correctors.handmade import make_run, prompt_rows, response_rows, verdict_rows
 from tests.correctors.toys import Tables, aligner, items, squad
 

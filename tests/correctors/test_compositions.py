@@ -7,12 +7,10 @@ from pathlib import Path
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from aligner_bench import Run
-from aligner_bench.correctors.correct import correct
-from aligner_bench.correctors.specs import CorrectorSpec
-from aligner_bench.correctors.workload import workload
-from aligner_bench.experiment import Experiment
-from aligner_bench.traces import read_trace
+from aligner_bench.correctors.base import CorrectorSpec, correct, workload
+from aligner_bench.experiment.experiment import Experiment
+from aligner_bench.runs import Run
+from aligner_bench.store.traces import read_trace
 from tests.correctors.toys import Tables, items, steps
 
 EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
@@ -166,9 +164,15 @@ def test_compositions_nest_and_know_all_that_is_in_them():
         ],
     }
     parsed = parse(spec)
-    assert parsed.models() == {"up", "down", "far", "judge"}
-    assert parsed.inspectors() == {"i", "j"}
-    assert sorted(a.model for a in parsed.aligners()) == ["down", "far", "up", "up"]
+    assert parsed.used("model") == {"up", "down", "far", "judge"}
+    assert parsed.used("inspector") == {"i", "j"}
+    assert sorted(use.name for use in parsed.uses() if use.what == "model") == [
+        "down",
+        "far",
+        "judge",
+        "up",
+        "up",
+    ]
     [answer], toys = run(spec, "0")
     # i is low: up makes 1; now j is low: down makes 0; the gate finds i low; far and twice tie at 2.
     assert steps(answer)[1:] == [
@@ -218,7 +222,7 @@ def test_no_corrector_may_ask_the_references():
 
 
 def test_errors_pass_through_every_composition():
-    from aligner_bench.types import Answer
+    from aligner_bench.core.types import Answer
 
     failed = items("0")[0]._replace(answer=Answer("", "error", "error", error="gone"))
     pick = {"by": "mean", "inspectors": ["i"]}

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from aligner_bench.correctors.correct import Item, correct
-from aligner_bench.types import Answer, Decoding
+from aligner_bench.core.types import Answer, Decoding
+from aligner_bench.correctors.answers import Item
+from aligner_bench.correctors.base import correct
 from tests.correctors.toys import Tables, items, squad, steps
 
 NAMES = ("factuality", "ethical", "helpful")

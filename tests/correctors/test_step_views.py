@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from aligner_bench.correctors.correct import correct
+from aligner_bench.correctors.base import correct
 from tests.correctors.handmade import make_run, prompt_rows, response_rows, verdict_rows
 from tests.correctors.toys import Tables, items, squad
 

@@ -7,10 +7,10 @@ import json
 
 import pytest
 
-from aligner_bench.correctors.correct import correct
-from aligner_bench.tables import write_table
-from aligner_bench.types import Step
-from aligner_bench.verify import verify
+from aligner_bench.core.types import Step
+from aligner_bench.correctors.base import correct
+from aligner_bench.store.tables import write_table
+from aligner_bench.verify.verify import verify
 from tests.correctors.handmade import make_run, prompt_rows, response_rows
 from tests.correctors.toys import Tables, items, squad
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 
-from aligner_bench.correctors.correct import Item
-from aligner_bench.correctors.specs import AlignerSpec, MemberSpec, SquadSpec
-from aligner_bench.types import Answer, Completion, Decoding, Score
+from aligner_bench.core.types import Answer, Completion, Decoding, Score
+from aligner_bench.correctors.aligner import AlignerSpec
+from aligner_bench.correctors.answers import Item
+from aligner_bench.correctors.squad import SquadSpec
+from aligner_bench.correctors.squad_spec import MemberSpec
 
 
 class Tables:

@@ -6,8 +6,8 @@ import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from aligner_bench.engines.base import ModelSpec
-from aligner_bench.types import Decoding, Request
+from aligner_bench.core.types import Decoding, Request
+from aligner_bench.engines.base import model_spec
 
 
 @contextmanager
@@ -72,7 +72,7 @@ class SmolServer:
     def __init__(self):
         from aligner_bench.engines.hf import HFEngine
 
-        self._engine = HFEngine(ModelSpec(engine="hf", model="smollm2-135m-instruct"))
+        self._engine = HFEngine(model_spec(engine="hf", model="smollm2-135m-instruct"))
         self._engine.load()
         self._lock = threading.Lock()
         self.calls = 0

@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from aligner_bench.engines.base import ModelSpec
+from aligner_bench.core.types import Decoding, Request
+from aligner_bench.engines.base import model_spec
 from aligner_bench.engines.openai_wire import Dialect, completion
 from aligner_bench.engines.prompts import cut_at_stop
-from aligner_bench.types import Decoding, Request
 
 QUESTIONS = ["What do bees make?", "Name three colours, one after the other, and then the same again."]
 
@@ -18,7 +18,7 @@ QUESTIONS = ["What do bees make?", "Name three colours, one after the other, and
 def engine(models):
     from aligner_bench.engines.hf import HFEngine
 
-    made = HFEngine(ModelSpec(engine="hf", model="smollm2-135m-instruct"))
+    made = HFEngine(model_spec(engine="hf", model="smollm2-135m-instruct"))
     made.load()
     return made
 

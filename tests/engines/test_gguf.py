@@ -6,10 +6,10 @@ import struct
 
 import pytest
 
-from aligner_bench.engines.base import ModelSpec, make_engine
+from aligner_bench.core.errors import UsageError
+from aligner_bench.core.types import Decoding, Request
+from aligner_bench.engines.base import ModelSpec, make_engine, model_spec
 from aligner_bench.engines.memory import model_bytes
-from aligner_bench.errors import UsageError
-from aligner_bench.types import Decoding, Request
 
 VOCABULARY, WIDTH, HEADS, KV_HEADS, HIDDEN = 260, 32, 4, 2, 48
 
@@ -71,7 +71,7 @@ def tiny_gguf(models, tmp_path_factory):
 
 
 def spec(path) -> ModelSpec:
-    return ModelSpec(engine="hf", model=str(path), chat=False)
+    return model_spec(engine="hf", model=str(path), chat=False)
 
 
 def test_a_gguf_file_answers_as_transformers_reads_it(tiny_gguf, tmp_path, monkeypatch):

@@ -7,8 +7,8 @@ from functools import wraps
 
 import pytest
 
-from aligner_bench.engines.base import ModelSpec, make_engine
-from aligner_bench.types import Completion, Decoding, Request
+from aligner_bench.core.types import Completion, Decoding, Request
+from aligner_bench.engines.base import make_engine, model_spec
 from tests.engines.tiny_llama import write_tiny_llama
 
 
@@ -26,7 +26,7 @@ def tiny(models, tmp_path_factory):
 
 
 def engine(model, **fields):
-    made = make_engine(ModelSpec(engine="hf", model=model, **fields))
+    made = make_engine(model_spec(engine="hf", model=model, **fields))
     made.load()
     return made
 

@@ -8,11 +8,11 @@ from importlib.util import find_spec
 import pytest
 
 import aligner_bench
-from aligner_bench.engines.base import Hooks, ModelSpec, make_engine
+from aligner_bench.core.errors import UsageError
+from aligner_bench.core.types import Decoding, Request
+from aligner_bench.engines.base import Hooks, make_engine, model_spec
 from aligner_bench.engines.openai_retry import retry_after
-from aligner_bench.errors import UsageError
-from aligner_bench.experiment import Experiment
-from aligner_bench.types import Decoding, Request
+from aligner_bench.experiment.experiment import Experiment
 from tests.engines.servers import Misbehaving, SmolServer, as_json, chat_reply, serving
 
 pytestmark = pytest.mark.skipif(find_spec("openai") is None, reason="the package openai is not installed")
@@ -39,7 +39,7 @@ FAULTS = {  # prompt -> (status, what the row says, calls with retries: 2)
 
 
 def engine(url, **more):
-    made = make_engine(ModelSpec(engine="openai", model="m", base_url=url, **more))
+    made = make_engine(model_spec(engine="openai", model="m", base_url=url, **more))
     made.load()
     return made
 
@@ -231,7 +231,7 @@ def test_log_probabilities_that_do_not_come_are_a_failure_and_end_a_long_stream(
 
 def test_identity_names_model_and_server_and_no_secret():
     def identity(url, **more):
-        return make_engine(ModelSpec(engine="openai", model="m", base_url=url, **more)).identity()
+        return make_engine(model_spec(engine="openai", model="m", base_url=url, **more)).identity()
 
     plain = identity("http://Host:8000/v1")
     assert plain["model"] == "m"
@@ -239,19 +239,19 @@ def test_identity_names_model_and_server_and_no_secret():
     assert identity("http://me:secret@host:8000/v1/?key=secret", concurrency=2, timeout=1) == plain
     assert identity("http://host:8001/v1") != plain
     assert identity("http://host:8000/v1", chat=False) != plain
-    spec = ModelSpec(engine="openai", model="m", base_url="http://me:secret@host/v1?key=secret")
+    spec = model_spec(engine="openai", model="m", base_url="http://me:secret@host/v1?key=secret")
     assert "secret" not in spec.model_dump_json()
 
 
 def test_faults_of_the_experiment_file(monkeypatch):
     monkeypatch.delenv("NO_SUCH_KEY", raising=False)
     with pytest.raises(UsageError, match="field model is missing"):
-        make_engine(ModelSpec(engine="openai"))
+        make_engine(model_spec(engine="openai"))
     with pytest.raises(UsageError, match="must begin with http") as error:
-        make_engine(ModelSpec(engine="openai", model="m", base_url="ftp://me:secret@host"))
+        make_engine(model_spec(engine="openai", model="m", base_url="ftp://me:secret@host"))
     assert "secret" not in str(error.value)
     with pytest.raises(UsageError, match="NO_SUCH_KEY is not set"):
-        make_engine(ModelSpec(engine="openai", model="m", api_key_env="NO_SUCH_KEY")).load()
+        make_engine(model_spec(engine="openai", model="m", api_key_env="NO_SUCH_KEY")).load()
 
 
 @pytest.mark.parametrize(
@@ -320,7 +320,7 @@ def test_first_token_probabilities_are_those_of_the_model(smol, chat):
     request = Request("Say yes or no. The sky is blue." if chat else "The capital of France is", chat=chat)
     words = ("Yes", "No") if chat else (" Paris", " the")
     [served] = engine(smol[0], chat=chat).choose([request], [word.strip() for word in words])
-    local = make_engine(ModelSpec(engine="hf", model="smollm2-135m-instruct", chat=chat))
+    local = make_engine(model_spec(engine="hf", model="smollm2-135m-instruct", chat=chat))
     local.load()
     [known] = local.choose([request], words)
     best = max(words, key=known.get)

@@ -10,8 +10,8 @@ from importlib.util import find_spec
 import pytest
 
 import aligner_bench
-from aligner_bench.costs import price_of
-from aligner_bench.engines.base import ModelSpec
+from aligner_bench.engines.base import model_spec
+from aligner_bench.engines.costs import price_of
 from tests.conftest import ROOT
 from tests.engines.batch_server import BatchServer, serving_batches
 
@@ -114,6 +114,6 @@ def test_a_time_limit_ends_the_waiting_and_keeps_the_batch(server, experiment, c
 
 
 def test_batches_cost_their_share_of_the_price():
-    spec = ModelSpec(engine="openai", model="gpt-4o")
+    spec = model_spec(engine="openai", model="gpt-4o")
     full, batched = price_of(spec).price, price_of(spec.model_copy(update={"batch_api": True})).price
     assert (batched.input, batched.output) == (full.input / 2, full.output / 2)

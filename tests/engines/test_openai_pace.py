@@ -9,10 +9,10 @@ from importlib.util import find_spec
 import pytest
 
 import aligner_bench
-from aligner_bench.engines.base import Hooks, ModelSpec, make_engine
-from aligner_bench.errors import UsageError
-from aligner_bench.experiment import Experiment
-from aligner_bench.types import Request
+from aligner_bench.core.errors import UsageError
+from aligner_bench.core.types import Request
+from aligner_bench.engines.base import Hooks, make_engine, model_spec
+from aligner_bench.experiment.experiment import Experiment
 from tests.engines.servers import as_json, chat_reply, serving
 
 pytestmark = pytest.mark.skipif(find_spec("openai") is None, reason="the package openai is not installed")
@@ -41,7 +41,7 @@ class Recorder:
 
 
 def engine(url, **more):
-    made = make_engine(ModelSpec(engine="openai", model="m", base_url=url, **more))
+    made = make_engine(model_spec(engine="openai", model="m", base_url=url, **more))
     made.load()
     return made
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 import aligner_bench
-from aligner_bench.engines.base import ModelSpec, make_engine
+from aligner_bench.core.errors import UsageError
+from aligner_bench.core.types import Decoding, Request
+from aligner_bench.engines.base import make_engine, model_spec
 from aligner_bench.engines.embedded import SMOLLM2, converted_smollm2, embedded_path
-from aligner_bench.errors import UsageError
-from aligner_bench.types import Decoding, Request
 
 pytestmark = pytest.mark.skipif(
     find_spec("openvino_genai") is None, reason="not installed: openvino-genai (extra openvino)"
@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def spec(**fields):
-    return ModelSpec(**{"engine": "openvino", "model": SMOLLM2, "kv_cache_gb": 1, **fields})
+    return model_spec(**{"engine": "openvino", "model": SMOLLM2, "kv_cache_gb": 1, **fields})
 
 
 def asked(texts, sample=0, **decoding):
@@ -128,9 +128,9 @@ def test_what_it_runs_is_said(engine):
 def test_it_needs_neither_torch_nor_transformers(engine):
     program = (
         "import sys; sys.modules['torch'] = sys.modules['transformers'] = None\n"
-        "from aligner_bench.engines.base import ModelSpec, make_engine\n"
+        "from aligner_bench.engines.base import ModelSpec, model_spec, make_engine\n"
         "from aligner_bench.types import Decoding, Request\n"
-        f"e = make_engine(ModelSpec(engine='openvino', model='{SMOLLM2}', kv_cache_gb=1)); e.load()\n"
+        f"e = make_engine(model_spec(engine='openvino', model='{SMOLLM2}', kv_cache_gb=1)); e.load()\n"
         "how = Decoding(max_new_tokens=12)\n"
         "print(e.complete([Request('What is the capital of France?', decoding=how)])[0].text)\n"
     )
@@ -141,7 +141,7 @@ def test_it_needs_neither_torch_nor_transformers(engine):
 @pytest.mark.slow
 def test_unpacked_it_has_the_weights_of_the_float32_copy(models, engine):
     """Weights rounded to 16 bits can turn the choice between two tokens of nearly one probability."""
-    here = make_engine(ModelSpec(engine="hf", model=SMOLLM2))
+    here = make_engine(model_spec(engine="hf", model=SMOLLM2))
     here.load()
     unpacked = make_engine(spec(unpack_gguf=True))
     unpacked.load()

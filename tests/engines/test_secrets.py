@@ -9,9 +9,9 @@ from importlib.util import find_spec
 
 import pytest
 
-from aligner_bench.engines.base import ModelSpec, make_engine
-from aligner_bench.errors import MissingExtraError, UsageError
-from aligner_bench.types import Request
+from aligner_bench.core.errors import MissingExtraError, UsageError
+from aligner_bench.core.types import Request
+from aligner_bench.engines.base import make_engine, model_spec
 from tests.conftest import ROOT
 from tests.engines.servers import as_json, chat_reply, serving
 
@@ -168,7 +168,7 @@ def test_a_key_from_the_keyring(tmp_path, monkeypatch):
 
     try:
         with serving(answer) as url:
-            spec = ModelSpec(engine="openai", model="m", base_url=url, api_key_keyring="openai/me")
+            spec = model_spec(engine="openai", model="m", base_url=url, api_key_keyring="openai/me")
             made = make_engine(spec)
             made.load()
             [done] = made.complete([Request("x")])
@@ -184,6 +184,6 @@ def test_a_key_from_the_keyring(tmp_path, monkeypatch):
 
 def test_a_keyring_that_is_not_installed_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "keyring", None)
-    spec = ModelSpec(engine="openai", model="m", api_key_keyring="openai/me")
+    spec = model_spec(engine="openai", model="m", api_key_keyring="openai/me")
     with pytest.raises(MissingExtraError, match=r"aligner-bench\[keyring\]"):
         make_engine(spec).load()

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 import aligner_bench
-from aligner_bench.engines.base import Hooks, ModelSpec, make_engine
+from aligner_bench.core.errors import UsageError
+from aligner_bench.core.types import Decoding, Request
+from aligner_bench.engines.base import Hooks, make_engine, model_spec
 from aligner_bench.engines.embedded import SMOLLM2, converted_smollm2
 from aligner_bench.engines.vllm_env import repeatability
-from aligner_bench.errors import UsageError
-from aligner_bench.types import Decoding, Request
 
 QUESTIONS = [f"Name {n} {things}." for n in (2, 3, 5, 7) for things in ("animals", "rivers", "tools")]
 LETTERS = ["A", "B"]
@@ -26,7 +26,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def spec(**fields):
-    return ModelSpec(**{"engine": "vllm", "model": SMOLLM2, "kv_cache_gb": 1, "max_model_len": 256, **fields})
+    return model_spec(
+        **{"engine": "vllm", "model": SMOLLM2, "kv_cache_gb": 1, "max_model_len": 256, **fields}
+    )
 
 
 def asked(texts, sample=0, top_logprobs=0, **decoding):
@@ -79,7 +81,7 @@ def engine(engines):
 
 @pytest.fixture(scope="module")
 def here():
-    made = make_engine(ModelSpec(engine="hf", model=SMOLLM2))
+    made = make_engine(model_spec(engine="hf", model=SMOLLM2))
     made.load()
     return made
 

@@ -13,11 +13,11 @@ import psutil
 import pytest
 
 import aligner_bench
-from aligner_bench.engines.base import ModelSpec, make_engine
+from aligner_bench.core.errors import UsageError
+from aligner_bench.core.types import Decoding, Request
+from aligner_bench.engines.base import make_engine, model_spec
 from aligner_bench.engines.embedded import SMOLLM2
 from aligner_bench.engines.vllm_env import PYTHON_VARIABLE, vllm_python
-from aligner_bench.errors import UsageError
-from aligner_bench.types import Decoding, Request
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -71,8 +71,8 @@ def test_a_server_ends_with_whoever_started_it(tmp_path, how):
     """Also while it is still loading, and when its starter has no time to say good-bye."""
     mark = str(tmp_path)
     program = (
-        "from aligner_bench.engines.base import ModelSpec, make_engine\n"
-        f"make_engine(ModelSpec(engine='vllm-server', model='{SMOLLM2}', kv_cache_gb=1)).load()\n"
+        "from aligner_bench.engines.base import ModelSpec, model_spec, make_engine\n"
+        f"make_engine(model_spec(engine='vllm-server', model='{SMOLLM2}', kv_cache_gb=1)).load()\n"
     )
     starter = subprocess.Popen(
         [sys.executable, "-c", program],
@@ -88,7 +88,7 @@ def test_a_server_ends_with_whoever_started_it(tmp_path, how):
 def test_a_server_that_cannot_start_shows_why(tmp_path, monkeypatch):
     monkeypatch.setenv("TEST_MARK", str(tmp_path))
     (tmp_path / "config.json").write_text('{"model_type": "llama", "architectures": ["NoSuchModel"]}')
-    engine = make_engine(ModelSpec(engine="vllm-server", model=str(tmp_path)))
+    engine = make_engine(model_spec(engine="vllm-server", model=str(tmp_path)))
     with pytest.raises(UsageError, match=r"the server for .* ended: .*Error") as raised:
         engine.load()
     assert "\n" not in str(raised.value)
@@ -100,7 +100,7 @@ def test_an_interpreter_without_vllm_is_one_clear_line(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(PYTHON_VARIABLE, str(tmp_path / "none" / "python"))
     vllm_python.cache_clear()
-    engine = make_engine(ModelSpec(engine="vllm-server", model=SMOLLM2))
+    engine = make_engine(model_spec(engine="vllm-server", model=SMOLLM2))
     try:
         if find_spec("vllm") is not None:
             assert engine.identity()["engine"] == "vllm-server"
@@ -114,7 +114,7 @@ def test_an_interpreter_without_vllm_is_one_clear_line(tmp_path, monkeypatch):
 @pytest.mark.vllm
 def test_only_the_end_of_an_answer_is_cut():
     engine = make_engine(
-        ModelSpec(engine="vllm-server", model=SMOLLM2, kv_cache_gb=1, max_model_len=256, concurrency=4)
+        model_spec(engine="vllm-server", model=SMOLLM2, kv_cache_gb=1, max_model_len=256, concurrency=4)
     )
     engine.load()
     try:

@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 
 import aligner_bench
-from aligner_bench.errors import UsageError
+from aligner_bench.core.errors import UsageError
 from aligner_bench.gate.baseline import make_baseline, read_baseline, write_baseline
 from aligner_bench.gate.decide import GateReport, decide
 from aligner_bench.gate.outputs import as_annotations, as_junit, as_markdown
 from aligner_bench.gate.policy import Policy, Rule, read_policy
 from aligner_bench.stats.hypothesis_tests import paired_difference
-from aligner_bench.tables import read_table, write_table
-from aligner_bench.verify import verify
+from aligner_bench.store.tables import read_table, write_table
+from aligner_bench.verify.verify import verify
 from tests.conftest import ROOT
 from tests.gate.junit import check_junit
 from tests.test_compare import answers, make, right

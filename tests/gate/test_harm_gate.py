@@ -8,8 +8,8 @@ import random
 import pytest
 
 import aligner_bench
-from aligner_bench.compare import compare
-from aligner_bench.experiment import Experiment
+from aligner_bench.compare.compare import compare
+from aligner_bench.experiment.experiment import Experiment
 from tests.engines.servers import serving
 from tests.raters.harm_runs import BAD, FINE, Rating, write
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from aligner_bench.observations import Key, observations, questions
+from aligner_bench.results.series import Key, observations, questions
 from aligner_bench.stats.estimate import Estimate
 from aligner_bench.stats.hypothesis_tests import drop_p, independent_difference, paired_difference
 from aligner_bench.stats.power import noninferiority

@@ -13,10 +13,10 @@ from aligner_bench.gate.baseline import make_baseline, read_baseline
 from aligner_bench.gate.decide import decide
 from aligner_bench.gate.policy import Policy, Rule
 from aligner_bench.gate.tax import read_tax
-from aligner_bench.number import Number
+from aligner_bench.results.number import Number
 from aligner_bench.stats.hypothesis_tests import paired_difference
 from aligner_bench.tax.shape import TaxReport, TaxRow, TaxSample, TaxTask
-from aligner_bench.verify import verify
+from aligner_bench.verify.verify import verify
 from tests.test_compare import N, answers, make, right
 
 TAX = Policy(rules=(Rule(metrics=("tax",)),))

@@ -6,9 +6,9 @@ from importlib.util import find_spec
 
 import pytest
 
-from aligner_bench import Run
-from aligner_bench.errors import UsageError
+from aligner_bench.core.errors import UsageError
 from aligner_bench.interchange.alpaca_import import import_alpaca_eval
+from aligner_bench.runs import Run
 from tests.conftest import leaderboard_of
 
 JUDGE = "weighted_alpaca_eval_gpt4_turbo"
@@ -82,7 +82,7 @@ def test_missing_prompts_are_rows_with_a_status(everything):
 
 
 def test_the_prompts_are_those_of_the_packaged_suite(everything, shared_data):
-    from aligner_bench.suites import load_suite
+    from aligner_bench.suites.load import load_suite
 
     suite = load_suite("alpaca-eval", data_dir=shared_data)
     [info] = everything.results().suites

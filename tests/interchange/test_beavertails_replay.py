@@ -6,7 +6,7 @@ import re
 import pytest
 
 import aligner_bench
-from aligner_bench.suites import load_suite
+from aligner_bench.suites.load import load_suite
 
 POLITE = "I would rather not help with that, but I am glad to talk about what lies behind the question."
 SHORT = "I am sorry, I cannot help with this."

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from aligner_bench.errors import UsageError
+from aligner_bench.core.errors import UsageError
 from aligner_bench.interchange.alpaca_import import import_alpaca_eval
 
 COLUMNS = ("index", "model", "preference", "std_delta_len", "instruction_difficulty", "not_gamed_baseline")

@@ -9,13 +9,13 @@ import random
 import pytest
 
 import aligner_bench
-from aligner_bench.errors import UsageError
-from aligner_bench.experiment import Experiment
-from aligner_bench.judges.alpaca_eval import AlpacaEvalContract, is_switched
-from aligner_bench.judges.alpaca_eval_configs import annotator_names, load_annotator
+from aligner_bench.core.errors import UsageError
+from aligner_bench.core.types import Completion, Pair
+from aligner_bench.experiment.experiment import Experiment
+from aligner_bench.judges.alpaca_eval.annotators import annotator_names, load_annotator
+from aligner_bench.judges.alpaca_eval.judge import AlpacaEvalContract, is_switched
 from aligner_bench.judges.prompted import read
-from aligner_bench.types import Completion, Pair
-from aligner_bench.verify import verify
+from aligner_bench.verify.verify import verify
 from tests.engines.servers import as_json, chat_reply, serving
 
 GPT4 = "weighted_alpaca_eval_gpt4_turbo"
@@ -71,8 +71,8 @@ def test_prompts_are_those_of_the_package(shared_data, name):
     """Ten real pairs, rendered by alpaca_eval itself and here, turn by turn."""
     pd, utils = pytest.importorskip("pandas"), pytest.importorskip("alpaca_eval.utils")
     rows = annotations(shared_data, "phi-2")[:10]
-    from aligner_bench.judges.alpaca_eval_configs import evaluators_dir
-    from aligner_bench.suites.yamlfile import read_yaml
+    from aligner_bench.core.yamlfile import read_yaml
+    from aligner_bench.judges.alpaca_eval.annotators import evaluators_dir
 
     [config] = read_yaml(evaluators_dir() / name / "configs.yaml", "configs").data.values()
     template = (evaluators_dir() / config["prompt_template"]).read_text()
@@ -302,12 +302,11 @@ def test_another_model_or_order_is_another_judge(tmp_path):
     def identity(judge):
         path = write(tmp_path, "http://127.0.0.1:9/v1", judge)
         experiment = Experiment.load(path)
-        from aligner_bench.judges.base import make_judges
-        from aligner_bench.ledger import Ledger
         from aligner_bench.runner.workbench import Workbench
+        from aligner_bench.store.ledger import Ledger
 
         with Ledger(tmp_path / "x.sqlite") as book:
-            return make_judges(experiment)["gpt"].identity(Workbench(experiment.anchored_models(), {}, book))
+            return experiment.make_judges()["gpt"].identity(Workbench(experiment.anchored_models(), {}, book))
 
     own = identity(f"{{kind: alpaca_eval, annotator: {GPT4}}}")
     assert own["model"]["model"] == "gpt-4-1106-preview"

@@ -6,13 +6,13 @@ import json
 
 import pytest
 
-from aligner_bench.experiment import Experiment
-from aligner_bench.judges.audit import JudgeAudit, audit_judge, kinship
+from aligner_bench.audits.judge import JudgeAudit, audit_judge, kinship
+from aligner_bench.audits.run import RunAudit
+from aligner_bench.audits.screens import OutputScreen, injection_kinds, screen_outputs
+from aligner_bench.core.types import Verdict
+from aligner_bench.experiment.experiment import Experiment
 from aligner_bench.judges.canaries import CANARIES, known_pairs
 from aligner_bench.judges.reference import ReferenceJudge
-from aligner_bench.judges.run_audit import RunAudit
-from aligner_bench.judges.screens import OutputScreen, injection_kinds, screen_outputs
-from aligner_bench.types import Verdict
 from tests.judges.test_pairrm import write_experiment
 
 

@@ -7,8 +7,8 @@ import json
 import pytest
 
 import aligner_bench
-from aligner_bench.experiment import Experiment
-from aligner_bench.judges.calibrate import Bridge, Calibration, calibrate
+from aligner_bench.audits.calibrate import Bridge, Calibration, calibrate
+from aligner_bench.experiment.experiment import Experiment
 from aligner_bench.stats.agreement import cohen_kappa, corrected_rate
 from tests.test_replayed_run import write_experiment
 

@@ -7,14 +7,14 @@ import math
 import pytest
 
 import aligner_bench
-from aligner_bench.experiment import Experiment
-from aligner_bench.judges.audit import audit
+from aligner_bench.audits.judge import audit
+from aligner_bench.experiment.experiment import Experiment
 from aligner_bench.judges.canaries import CANARIES
-from aligner_bench.ledger import Ledger
 from aligner_bench.runner.plan import make_plan
 from aligner_bench.runner.workbench import Workbench
-from aligner_bench.tables import read_table, write_table
-from aligner_bench.verify import verify
+from aligner_bench.store.ledger import Ledger
+from aligner_bench.store.tables import read_table, write_table
+from aligner_bench.verify.verify import verify
 from tests.engines.servers import as_json, chat_reply, serving
 from tests.test_replayed_run import write_experiment
 

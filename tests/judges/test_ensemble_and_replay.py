@@ -7,11 +7,11 @@ import json
 import pytest
 
 import aligner_bench
-from aligner_bench.errors import UsageError
-from aligner_bench.experiment import Experiment
+from aligner_bench.core.errors import UsageError
+from aligner_bench.experiment.experiment import Experiment
 from aligner_bench.runner.plan import make_plan
 from aligner_bench.stats.agreement import krippendorff_alpha
-from aligner_bench.verify import verify
+from aligner_bench.verify.verify import verify
 from tests.engines.servers import serving
 from tests.judges.test_rubric import Server, write
 

@@ -8,18 +8,18 @@ from importlib.util import find_spec
 import pytest
 
 import aligner_bench
-from aligner_bench.errors import UsageError
-from aligner_bench.experiment import Experiment
+from aligner_bench.core.errors import UsageError
+from aligner_bench.core.types import PairText
+from aligner_bench.experiment.experiment import Experiment
 from aligner_bench.inspectors.base import packaged_pairs
-from aligner_bench.judges.specs import TINY_RANKER, PairRMSpec
-from aligner_bench.types import PairText
+from aligner_bench.judges.pairrm.spec import TINY_RANKER, PairRMSpec
 from tests.conftest import leaderboard_of
 
 
 @pytest.fixture(scope="module")
 def tiny(models, tmp_path_factory):
     """A tiny checkpoint in both published formats."""
-    from aligner_bench.judges.tiny_ranker import write_tiny_hf_ranker, write_tiny_ranker
+    from aligner_bench.judges.pairrm.tiny import write_tiny_hf_ranker, write_tiny_ranker
 
     home = tmp_path_factory.mktemp("ranker")
     plain = write_tiny_ranker(home / "plain")
@@ -27,7 +27,7 @@ def tiny(models, tmp_path_factory):
 
 
 def ranker(folder, **fields):
-    from aligner_bench.judges.pairrm_head import make_ranker
+    from aligner_bench.judges.pairrm.rankers import make_ranker
 
     return make_ranker(PairRMSpec(kind="pairrm", model=str(folder), **fields))
 
@@ -61,7 +61,7 @@ def test_logits_equal_the_authors_package_in_both_orders(tiny, rule):
 @pytest.mark.skipif(find_spec("llm_blender") is None, reason="the package llm-blender is not installed")
 def test_published_scores_come_out_of_both_orders(tiny):
     """``rank``'s score and ``compare``'s verdict, by the package alone, against our two logits."""
-    from aligner_bench.judges.pairrm_blender import load_blender
+    from aligner_bench.judges.pairrm.blender import load_blender
 
     pairs = [PairText(p.prompt, p.better, p.worse) for p in packaged_pairs("ethical", "held_out")[:8]]
     blender = load_blender(PairRMSpec(kind="pairrm", model=str(tiny[0])), "cpu")
@@ -92,7 +92,7 @@ def test_our_attention_is_that_of_transformers(tiny):
     """Lengths beyond the position buckets, padding, and both ways of going through the heads."""
     import torch
 
-    from aligner_bench.judges import pairrm_attention
+    from aligner_bench.judges.pairrm import attention as pairrm_attention
 
     network = ranker(tiny[0])._network
     for rows, length in ((1, 1), (3, 40), (2, 700)):
@@ -134,7 +134,7 @@ comparisons: [{{candidate: new, baselines: [base]}}, {{candidate: same, baseline
 def write_experiment(home, judge="ranker", model=TINY_RANKER):
     import json
 
-    from aligner_bench.suites import load_suite
+    from aligner_bench.suites.load import load_suite
 
     for name, words in (("one", "I think it is "), ("two", "The answer, in short: ")):
         rows = [

@@ -8,10 +8,10 @@ import re
 import pytest
 
 import aligner_bench
-from aligner_bench.errors import UsageError
-from aligner_bench.experiment import Experiment
+from aligner_bench.core.errors import UsageError
+from aligner_bench.experiment.experiment import Experiment
 from aligner_bench.judges.rubric import load_rubric, rubric_names
-from aligner_bench.verify import verify
+from aligner_bench.verify.verify import verify
 from tests.engines.servers import as_json, chat_reply, serving
 
 OWN = """\
@@ -263,7 +263,7 @@ def test_a_plan_counts_calls_and_kinship_names_the_family(tmp_path, cli):
     assert done.returncode == 0, done.stderr
     [stage] = [stage for stage in json.loads(done.stdout)["stages"] if stage["stage"] == "judge"]
     assert (stage["items"], stage["takes"]["calls"]) == (5, 2 * 2 * (5 + 4))
-    from aligner_bench.judges.audit import kinship
+    from aligner_bench.audits.judge import kinship
 
     text = path.read_text().replace(
         "engine: replay, path: new.jsonl", "engine: replay, path: new.jsonl, family: f"

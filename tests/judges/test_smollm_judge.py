@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from aligner_bench import Run
+from aligner_bench.runs import Run
 from tests.conftest import leaderboard_of
 from tests.engines.servers import serving
 

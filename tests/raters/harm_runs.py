@@ -7,8 +7,8 @@ import threading
 from contextlib import contextmanager
 
 import aligner_bench
-from aligner_bench.experiment import Experiment
-from aligner_bench.raters.known import known_answers
+from aligner_bench.experiment.experiment import Experiment
+from aligner_bench.raters.labelled_answers import known_answers
 from tests.engines.servers import as_json, chat_reply, serving
 
 BAD, NO = "do the BAD thing", "I am sorry, but I cannot help with that."

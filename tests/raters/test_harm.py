@@ -7,12 +7,12 @@ import json
 import pytest
 
 import aligner_bench
-from aligner_bench.experiment import Experiment
+from aligner_bench.experiment.experiment import Experiment
 from aligner_bench.raters.contracts import AttackContract, HarmContract
-from aligner_bench.raters.known import known_answers
-from aligner_bench.schema import Results
-from aligner_bench.tables import read_table, write_table
-from aligner_bench.verify import verify
+from aligner_bench.raters.labelled_answers import known_answers
+from aligner_bench.results.schema import Results
+from aligner_bench.store.tables import read_table, write_table
+from aligner_bench.verify.verify import verify
 from tests.conftest import leaderboard_of
 from tests.raters.harm_runs import BAD, FINE, HALF, NO, Rating, rated, write
 

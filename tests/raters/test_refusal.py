@@ -7,9 +7,8 @@ import json
 import pytest
 
 import aligner_bench
-from aligner_bench.errors import UsageError
-from aligner_bench.experiment import Experiment
-from aligner_bench.raters.base import make_rater
+from aligner_bench.experiment.experiment import Experiment
+from aligner_bench.texts.refusal import RefusalRater
 from tests.conftest import leaderboard_of
 from tests.test_replayed_run import write_experiment
 
@@ -72,26 +71,17 @@ NONE = [
     [(t, "full") for t in FULL] + [(t, "partial") for t in PARTIAL] + [(t, "none") for t in NONE],
 )
 def test_labels(text, label):
-    assert make_rater("refusal").rate("", text).label == label
+    assert RefusalRater().rate(text).label == label
 
 
 def test_a_refusal_names_the_sentence():
-    assert make_rater("refusal").rate("", "Well. I must decline that.").detail == "i must decline that."
+    assert RefusalRater().rate("Well. I must decline that.").detail == "i must decline that."
 
 
 def test_long_and_odd_texts_are_no_trouble():
-    rater = make_rater("refusal")
+    rater = RefusalRater()
     for text in ("", "\x00\ud800", '"' * 20_000, "i " * 50_000, "i can't " * 20_000, "a" * 200_000):
-        assert rater.rate("", text).label in rater.labels
-
-
-def test_correctness_and_unknown_raters():
-    rater = make_rater("correctness")
-    assert rater.rate("", "It is Paris.", ["Paris"]).label == "right"
-    assert rater.rate("", "It is not Paris.", ["Paris"]).label == "wrong"
-    assert rater.rate("", "It is Paris.").label is None
-    with pytest.raises(UsageError, match="did you mean 'refusal'"):
-        make_rater("refusals")
+        assert rater.rate(text).label in rater.labels
 
 
 def test_transition_matrix_by_hand(tmp_path):

@@ -13,13 +13,7 @@ from statsmodels.stats.power import NormalIndPower
 
 from aligner_bench.stats.estimate import Estimate
 from aligner_bench.stats.hypothesis_tests import paired_difference
-from aligner_bench.stats.power import (
-    mde,
-    n_for_assurance,
-    noninferiority,
-    noninferiority_n,
-    required_n,
-)
+from aligner_bench.stats.power import mde, n_for_assurance, noninferiority, noninferiority_n, required_n
 
 
 @pytest.mark.parametrize(

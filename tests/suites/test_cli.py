@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from aligner_bench.cli.suites import app
-from aligner_bench.suites import suite_names
+from aligner_bench.suites.load import suite_names
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 

@@ -8,8 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from aligner_bench.cli.suites import app
-from aligner_bench.errors import UsageError
-from aligner_bench.suites import load_suite
+from aligner_bench.core.errors import UsageError
+from aligner_bench.suites.load import load_suite
 
 HEAD = 'name: mine\nversion: "1"\nlicence: MIT\n'
 GOOD = HEAD + "sources:\n  - kind: packaged\n    path: rows.jsonl\n"

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aligner_bench.errors import UsageError
-from aligner_bench.hashing import canonical_json, digest, sha256_text
-from aligner_bench.packaged import packaged_dir
-from aligner_bench.suites import Message, Prompt, load_suite
-from aligner_bench.suites.types import Suite, content_hash
+from aligner_bench.core.errors import UsageError
+from aligner_bench.core.hashing import canonical_json, digest, sha256_text
+from aligner_bench.core.packaged import packaged_dir
+from aligner_bench.suites.load import load_suite
+from aligner_bench.suites.types import Message, Prompt, Suite, content_hash
 
 ROWS = [
     {"prompt_id": f"m-{i:02d}", "text": f"Question {i}, please?", "category": "ab"[i % 3 == 0]}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from aligner_bench.suites import load_suite, suite_names
+from aligner_bench.suites.load import load_suite, suite_names
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"no local data sets at {DATA}")

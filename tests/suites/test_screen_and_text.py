@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aligner_bench.suites.screen import copy_screen
-from aligner_bench.textsafe import terminal_safe
+from aligner_bench.core.textsafe import terminal_safe
+from aligner_bench.texts.copies import copy_screen
 
 RESULTS = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "alpaca_eval" / "results"
 needs_data = pytest.mark.skipif(not RESULTS.is_dir(), reason=f"no AlpacaEval results at {RESULTS}")

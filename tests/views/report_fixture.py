@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from aligner_bench.schema import Results
+from aligner_bench.results.schema import Results
 
 WORDS = """
     water boils lower pressure high altitude because the answer is usually found by looking at evidence first

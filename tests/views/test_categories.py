@@ -10,8 +10,8 @@ from dataclasses import replace
 import pytest
 
 import aligner_bench
-from aligner_bench.experiment import Experiment
-from aligner_bench.results import compute
+from aligner_bench.experiment.experiment import Experiment
+from aligner_bench.results.compute import compute
 
 NAMES = [
     "animal_abuse", "child_abuse", "controversial_topics,politics", "discrimination,stereotype,injustice",

@@ -12,8 +12,8 @@ from hostile_payloads import payloads
 from report_fixture import demo, large, make_answers, make_results, manifest
 
 import aligner_bench
-from aligner_bench.experiment import Experiment
-from aligner_bench.verify import verify
+from aligner_bench.experiment.experiment import Experiment
+from aligner_bench.verify.verify import verify
 from aligner_bench.views.hostile import visible
 from aligner_bench.views.report import write_report
 from tests.engines.servers import serving

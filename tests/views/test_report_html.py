@@ -10,7 +10,7 @@ import pytest
 from hostile_payloads import payloads
 from report_fixture import demo, large, make_answers, make_results, manifest
 
-from aligner_bench.schema import Results
+from aligner_bench.results.schema import Results
 from aligner_bench.views import formats
 from aligner_bench.views.report import render, write_report
 

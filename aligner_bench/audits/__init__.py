@@ -1,0 +1,1 @@
+"""Own the audits of judges and of outputs."""

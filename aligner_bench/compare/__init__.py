@@ -1,0 +1,1 @@
+"""Own the paired comparison of two runs."""

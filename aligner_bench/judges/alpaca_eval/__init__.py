@@ -1,0 +1,1 @@
+"""Own the alpaca_eval judge: AlpacaEval's annotators over any model."""

@@ -1,0 +1,1 @@
+"""Own the pairrm judge: pair rankers in the format of PairRM."""

@@ -1,0 +1,1 @@
+"""Own every published number: rows in, numbers out."""

@@ -1,0 +1,69 @@
+"""Summarise inspector scores before and after each corrector."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from pydantic import Field
+
+from aligner_bench.results.number import Number, Published
+from aligner_bench.store.tables import Tables, group
+
+
+def score_rows(tables: Tables) -> list[ScoreState]:
+    """Score distributions of systems whose traces hold scores at the start: squads."""
+    states = []
+    for (suite, system), rows in group(tables["responses"], "suite", "system").items():
+        traces = [json.loads(row["trace"]) for row in rows]
+        traces = [trace for trace in traces if trace and trace[0]["action"] == "start" and trace[0]["scores"]]
+        for inspector in sorted(traces[0][0]["scores"]) if traces else ():
+            for state, at in (("start", _start), ("after_first", _after_first), ("end", _end)):
+                # A step that failed, or that other correctors made, has no such score.
+                steps = [at(trace)["scores"] for trace in traces]
+                values = [scores[inspector] for scores in steps if inspector in scores]
+                if values:
+                    states.append(_state(suite, system, inspector, state, values))
+    return states
+
+
+def _start(trace: list[Any]) -> Any:
+    return trace[0]
+
+
+def _end(trace: list[Any]) -> Any:
+    return trace[-1]
+
+
+def _after_first(trace: list[Any]) -> Any:
+    return next((step for step in trace if step["action"] in ("correct", "pick")), trace[0])
+
+
+def _state(suite: str, system: str, inspector: str, state: Any, values: Sequence[float]) -> ScoreState:
+    import numpy as np
+
+    from aligner_bench.stats.intervals import mean_t
+
+    scores = np.array(values)
+    return ScoreState(
+        suite=suite,
+        system=system,
+        inspector=inspector,
+        state=state,
+        mean=Number.of(mean_t(scores)),
+        quantiles=[float(q) for q in np.quantile(scores, (0.05, 0.25, 0.5, 0.75, 0.95))],
+        histogram=[int(c) for c in np.histogram(scores, bins=20, range=(0, 1))[0]],
+    )
+
+
+class ScoreState(Published):
+    """The distribution of one inspector's scores at one moment of a corrector's work."""
+
+    suite: str
+    system: str
+    inspector: str
+    state: Literal["start", "after_first", "end"]
+    mean: Number
+    quantiles: list[float] = Field(description="5, 25, 50, 75, 95 % quantiles")
+    histogram: list[int] = Field(description="counts in 20 equal bins of [0, 1]")

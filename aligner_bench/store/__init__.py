@@ -1,0 +1,1 @@
+"""Own data at rest: ledger, tables, run folder, seal."""

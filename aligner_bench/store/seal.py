@@ -1,0 +1,79 @@
+"""What a run's manifest records so that later edits of its files are found.
+
+A seal is no signature: whoever rewrites rows, digests, leaderboard and report together, consistently, makes a
+run that verifies. It finds edits of single files, and lets two people see that they hold the same rows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from aligner_bench.core.hashing import canonical_json, digest
+from aligner_bench.store.tables import Row, group
+from aligner_bench.suites.types import Message, Prompt, content_hash
+
+SEAL = "seal"
+
+
+def table_digest(rows: Iterable[Row]) -> str:
+    """SHA-256 over the sorted digests of the rows: their order does not count, their number does."""
+    return hashlib.sha256(b"".join(sorted(_row_digest(row) for row in rows))).hexdigest()
+
+
+def _row_digest(row: Row) -> bytes:
+    plain = {name: _spelled(value) for name, value in row.items()}
+    return hashlib.sha256(canonical_json(plain).encode("utf-8", "surrogatepass")).digest()
+
+
+def _spelled(value: Any) -> Any:
+    """JSON has no spelling for NaN and infinities; tables may hold them."""
+    return repr(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def sealed(manifest: Mapping[str, Any], tables: Mapping[str, Sequence[Row]]) -> dict[str, Any]:
+    """The manifest as plain JSON data, with the digests of the tables and of itself.
+
+    ``tables`` must be as they were read back from disk, since storing changes types (1 becomes 1.0).
+    """
+    plain: dict[str, Any] = json.loads(json.dumps(manifest, default=str))
+    hashes = {suite["name"]: suite["content_hash"] for suite in plain["facts"]["suites"]}
+    found = suite_hashes(tables["prompts"])
+    plain[SEAL] = {
+        "tables": {name: {"rows": len(rows), "sha256": table_digest(rows)} for name, rows in tables.items()},
+        "judges": {row["judge"]: row["identity"] for row in tables["judges"]},
+        # Where hidden fields or unstorable text entered the hash, it cannot be made again from the rows.
+        "suites_from_rows": sorted(name for name, known in hashes.items() if found.get(name) == known),
+    }
+    plain[SEAL]["manifest"] = manifest_digest(plain)
+    return plain
+
+
+def manifest_digest(manifest: Mapping[str, Any]) -> str:
+    """SHA-256 of the manifest's canonical JSON without this very digest."""
+    seal = {key: value for key, value in manifest.get(SEAL, {}).items() if key != "manifest"}
+    return digest({**manifest, SEAL: seal})
+
+
+def suite_hashes(prompts: Sequence[Row]) -> dict[str, str]:
+    """Suite -> the content hash that its rows give, as a suite without incorrect references has it."""
+    return {
+        name: content_hash(_prompt(row).content_digest() for row in rows)
+        for (name,), rows in group(prompts, "suite").items()
+    }
+
+
+def _prompt(row: Row) -> Prompt:
+    return Prompt(
+        row["prompt_id"],
+        row["prompt"],
+        row["category"],
+        row["criterion"],
+        row["family"],
+        tuple(row["references"] or ()),
+        (),
+        tuple(Message(**turn) for turn in json.loads(row["history"] or "[]")),
+    )

@@ -1,0 +1,1 @@
+"""Own pure functions on texts: reference match, refusal rules, edits, copies."""

@@ -1,0 +1,1 @@
+"""Own the check that a run is what it says."""
