@@ -1,0 +1,180 @@
+"""Mutation test: apply one small fault after another to a copy of the package, and see which tests find it.
+
+The mutants stand in ``mutants.toml``. Each is killed if its tests fail or run out of time, and survives if
+they pass. The tests are run without a mutant first, since a test that fails anyway kills nothing.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import shlex
+import shutil
+import sys
+import tempfile
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+if __name__ != "__mp_main__":
+    from _common import arguments, finish
+
+ROOT = Path(__file__).resolve().parents[1]
+LIST = Path(__file__).with_suffix(".toml")
+COPIED = ("aligner_bench", "tests", "suites", "experiments", "pyproject.toml")
+GOAL = 0.9
+TIMEOUT = 300.0
+"""Seconds for one mutant's tests; a mutant that needs more is killed."""
+PRELOADED = ("pytest", "hypothesis", "scipy.stats", "statsmodels.api", "sklearn.metrics", "pandas", "evalica",
+             "pyarrow.parquet", "pydantic", "typer", "yaml", "numpy", "jinja2")  # fmt: skip
+"""Imported once, in the process that all test processes are forked from. Nothing of the package is."""
+
+
+class Mutant(NamedTuple):
+    """Replace ``old``, which occurs once in ``file``, by ``new``; ``tests`` are pytest arguments."""
+
+    file: str
+    says: str
+    old: str
+    new: str
+    tests: str
+
+
+def read_mutants(path: Path = LIST) -> list[Mutant]:
+    """All mutants of the list, in its order."""
+    files = tomllib.loads(path.read_text("utf-8"))["file"]
+    return [
+        Mutant(file["path"], says, old, new, *(tests or [file["tests"]]))
+        for file in files
+        for says, old, new, *tests in file["mutants"]
+    ]
+
+
+def mutated(source: str, mutant: Mutant) -> str:
+    """The source with the mutant applied; ValueError where the fragment does not occur exactly once."""
+    found = source.count(mutant.old)
+    if found != 1:
+        raise ValueError(f"{mutant.file}: {mutant.old!r} occurs {found} times, expected once ({mutant.says})")
+    return source.replace(mutant.old, mutant.new)
+
+
+class Copy:
+    """A copy of the repository in a temporary folder, in which mutants are applied and tests are run."""
+
+    def __init__(self, home: Path, data: Path) -> None:
+        self.home, self.root = home, home / "repository"
+        self.root.mkdir()
+        for name in COPIED:
+            source = ROOT / name
+            if source.is_dir():
+                shutil.copytree(source, self.root / name, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(source, self.root / name)
+        if data.is_dir():
+            (home / "shared").symlink_to(data.parent)
+        self._stamp = 1_000_000_000
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload(list(PRELOADED))
+
+    def run(self, tests: str) -> tuple[int | None, str]:
+        """pytest's exit code (None: out of time) and output."""
+        log = self.home / "log"
+        child = self._context.Process(target=_tests, args=(str(self.root), str(log), tests))
+        child.start()
+        child.join(TIMEOUT)
+        if child.is_alive():
+            child.kill()
+            child.join()
+            return None, "out of time"
+        return child.exitcode, log.read_text("utf-8", "replace")
+
+    def verdict(self, mutant: Mutant) -> str:
+        """``killed`` or ``survived``; ValueError where the tests could not be run."""
+        path = self.root / mutant.file
+        source = path.read_text("utf-8")
+        self._write(path, mutated(source, mutant))
+        try:
+            code, output = self.run(mutant.tests)
+        finally:
+            self._write(path, source)
+        if code not in (0, 1, None):
+            raise ValueError(f"{mutant.file}: {mutant.says}: pytest ended with {code}:\n{output[-2000:]}")
+        return "survived" if code == 0 else "killed"
+
+    def _write(self, path: Path, text: str) -> None:
+        path.write_text(text, "utf-8")
+        # Byte code is kept by size and whole seconds: two mutants within a second could share it.
+        self._stamp += 1
+        os.utime(path, (self._stamp, self._stamp))
+
+
+def _tests(root: str, log: str, tests: str) -> None:
+    """Run pytest in this process, which was forked for it; nothing is written outside the copy's folder."""
+    os.nice(5)
+    home = str(Path(root).parent)
+    os.environ |= {"TMPDIR": home, "HOME": home, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    tempfile.tempdir = home
+    out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(out, 1)
+    os.dup2(out, 2)
+    os.chdir(root)
+    os.environ["PYTHONPATH"] = root
+    sys.path[:] = [root, *(p for p in sys.path if p not in ("", str(ROOT), str(ROOT / "benchmarks")))]
+    import pytest
+
+    options = ["-x", "-q", "-p", "no:cacheprovider", f"--basetemp={home}/pytest"]
+    code = pytest.main([*shlex.split(tests), *options])
+    sys.stdout.flush()
+    os._exit(int(code))
+
+
+def unmutated(mutants: Iterable[Mutant]) -> list[str]:
+    """The tests of all mutants with each file named once: pytest arguments."""
+    found: dict[tuple[str, ...], list[str]] = {}
+    for tests in dict.fromkeys(mutant.tests for mutant in mutants):
+        *files, flag, expression = (
+            (*shlex.split(tests), "-k", "") if " -k " not in tests else shlex.split(tests)
+        )
+        if flag != "-k" or any(word.startswith("-") for word in files):
+            raise ValueError(f"{tests!r}: expected files, then -k EXPRESSION if any")
+        found.setdefault(tuple(files), []).append(expression)
+    return [
+        " ".join(files) + ("" if "" in some else f" -k {shlex.quote(' or '.join(f'({e})' for e in some))}")
+        for files, some in found.items()
+    ]
+
+
+def check_tests(copy: Copy, mutants: Iterable[Mutant]) -> None:
+    """Run all tests without a mutant; ValueError where one fails or nothing is selected."""
+    for tests in unmutated(mutants):
+        code, output = copy.run(tests)
+        if code != 0:
+            raise ValueError(f"pytest {tests} ends with {code} without a mutant:\n{output[-2000:]}")
+
+
+def main() -> None:
+    """Run all mutants (``--quick``: every tenth) and print a table."""
+
+    def extra(parser: Any) -> None:
+        parser.add_argument("--only", default="", help="only mutants of files whose path contains this")
+
+    options = arguments(__doc__ or "", extra)
+    mutants = [m for m in read_mutants() if options.only in m.file][:: 10 if options.quick else 1]
+    with tempfile.TemporaryDirectory(prefix="mutants-") as home:
+        copy = Copy(Path(home), options.data_dir)
+        check_tests(copy, mutants)
+        survivors = []
+        for mutant in mutants:
+            verdict = copy.verdict(mutant)
+            print(f"{verdict:8} {mutant.file}: {mutant.says}", flush=True)
+            if verdict == "survived":
+                survivors.append(f"{mutant.file}: {mutant.says}")
+    killed, total = len(mutants) - len(survivors), len(mutants)
+    ratio = round(killed / total, 4) if total else 0.0
+    row = {"name": "mutants", "killed": killed, "total": total, "ratio": ratio, "goal": GOAL}
+    finish("mutants", [{**row, "ok": ratio >= GOAL, "survivors": survivors}], options)
+
+
+if __name__ == "__main__":
+    main()
