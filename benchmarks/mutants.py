@@ -122,8 +122,13 @@ def _tests(root: str, log: str, tests: str) -> None:
     os.environ["PYTHONPATH"] = root
     sys.path[:] = [root, *(p for p in sys.path if p not in ("", str(ROOT), str(ROOT / "benchmarks")))]
     import pytest
+    from hypothesis import Phase, settings
 
-    options = ["-x", "-q", "-p", "no:cacheprovider", f"--basetemp={home}/pytest"]
+    # A counterexample is enough, the smallest one is not needed; the same examples in every run.
+    phases = (Phase.explicit, Phase.generate)
+    settings.register_profile("mutants", phases=phases, derandomize=True, database=None, deadline=None)
+    settings.load_profile("mutants")
+    options = ["-x", "-q", "--tb=line", "-p", "no:cacheprovider", f"--basetemp={home}/pytest"]
     code = pytest.main([*shlex.split(tests), *options])
     sys.stdout.flush()
     os._exit(int(code))
