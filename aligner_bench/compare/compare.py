@@ -12,8 +12,9 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from aligner_bench.core.errors import UsageError, nearest
+from aligner_bench.results.measures import METRICS
 from aligner_bench.results.number import Number
-from aligner_bench.results.series import METRICS, Key, Question, Series, observations, questions
+from aligner_bench.results.series import Key, Question, Series, observations, questions
 from aligner_bench.runs import Run
 from aligner_bench.store.tables import COLUMNS, Row
 
@@ -288,7 +289,7 @@ def _explored(rows: list[Difference]) -> list[Difference]:
 
 def _concluded(row: Difference) -> Difference:
     if row.conclusion == "no_difference_found" and row.p_adjusted < ALPHA and row.difference.value:
-        good = (row.difference.value > 0) == (METRICS[row.metric].sign > 0)
+        good = (row.difference.value > 0) == (METRICS[row.metric].better > 0)
         row.conclusion = "better" if good else "worse"
     row.sentence = _sentence(row)
     return row

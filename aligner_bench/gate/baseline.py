@@ -12,8 +12,8 @@ from aligner_bench.core.errors import UsageError
 from aligner_bench.core.files import write_text
 from aligner_bench.core.hashing import canonical_json, digest
 from aligner_bench.core.textsafe import one_line
-from aligner_bench.gate.tax import METRIC as TAX
 from aligner_bench.gate.tax import read_tax, tax_hashes, tax_questions, tax_series
+from aligner_bench.results.measures.systems import TAX
 from aligner_bench.results.number import Number
 from aligner_bench.results.schema import Results
 from aligner_bench.results.series import Key, observations, questions
@@ -140,8 +140,8 @@ def make_baseline(run: Run, results: Results | None = None, tax: TaxReport | Non
 
 def without_tax(baseline: Baseline) -> Baseline:
     """The same without tasks, for where nothing is left to compare them with."""
-    series = [s for s in baseline.series if s.metric != TAX]
-    tasks = {s.suite for s in baseline.series if s.metric == TAX}
+    series = [s for s in baseline.series if s.metric != TAX.name]
+    tasks = {s.suite for s in baseline.series if s.metric == TAX.name}
     suites = {name: suite for name, suite in baseline.suites.items() if name not in tasks}
     left = baseline.model_copy(update={"series": series, "suites": suites})
     return left.model_copy(update={"digest": left.made_digest()})

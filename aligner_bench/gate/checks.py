@@ -10,12 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from aligner_bench.gate.baseline import Baseline, BaselineEstimate
 from aligner_bench.gate.policy import Rule
-from aligner_bench.gate.tax import METRIC as TAX
+from aligner_bench.results.measures import MEASURES
+from aligner_bench.results.measures.comparisons import LC
 from aligner_bench.results.number import Number
-from aligner_bench.results.series import METRICS, Key, Question
+from aligner_bench.results.series import Key, Question
 
 Outcome = Literal["pass", "fail", "inconclusive"]
-SIGNS = {name: metric.sign for name, metric in METRICS.items()} | {TAX: -1}
 
 
 class Check(BaseModel):
@@ -48,7 +48,7 @@ class Check(BaseModel):
 def checks_of(key: Key, rule: Rule, default: float, new: Baseline, old: Baseline) -> Iterator[Check]:
     """The check of a number, or one for each of its categories; ``default`` is a margin in points."""
     margin = (rule.margin if rule.margin is not None else default) / 100
-    if key.metric == "lc":
+    if key.metric == LC.name:
         if not rule.by_category:
             yield _unpaired(key, rule, margin, _estimate(new, key), _estimate(old, key))
         return
@@ -92,7 +92,7 @@ def _paired(
 
     before, after = ({p: v for p, v in s.items() if category in (None, asked[p].category)} for s in sides)
     ids = [p for p in asked if p in before and p in after]
-    sign = SIGNS[key.metric]
+    sign = MEASURES[key.metric].better
     families = [asked[p].family for p in ids]
     clusters = families if len(set(families)) < len(families) else None
     new, old = ([sign * side[p] for p in ids] for side in (after, before))

@@ -18,7 +18,8 @@ from aligner_bench.gate.baseline import Baseline, make_baseline
 from aligner_bench.gate.checks import Check, Outcome, checks_of, values_of
 from aligner_bench.gate.messages import crowded_categories, sentence
 from aligner_bench.gate.policy import Policy, Rule
-from aligner_bench.gate.tax import METRIC as TAX
+from aligner_bench.results.measures.comparisons import LC
+from aligner_bench.results.measures.systems import TAX
 from aligner_bench.results.series import Key
 from aligner_bench.runs import Run
 from aligner_bench.tax.shape import TaxReport
@@ -115,7 +116,7 @@ def _jobs(
             left_out[key.judge] = (
                 f"judge {key.judge!r} has no discriminating power, or was not tried where the winner is known"
             )
-        elif key.metric == "lc" and key not in _keys(new):
+        elif key.metric == LC.name and key not in _keys(new):
             left_out[str(key)] = f"{key}: the run has no length-controlled rate"
         else:
             jobs.append((key, rule))
@@ -124,7 +125,7 @@ def _jobs(
 
 def _check_comparable(path: Path, key: Key, new: Baseline, old: Baseline) -> None:
     """UsageError for other prompts, another judge, and what the run lacks: a gate must not be dodged."""
-    if key.metric == TAX:
+    if key.metric == TAX.name:
         _check_task(path, key, new, old)
     if key.suite not in new.suites:
         raise UsageError(

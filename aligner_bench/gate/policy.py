@@ -11,11 +11,13 @@ from pydantic import BeforeValidator, Field
 from aligner_bench.core.errors import UsageError, nearest
 from aligner_bench.core.spec import Spec
 from aligner_bench.core.yamlfile import YamlDocument, read_yaml, validated
-from aligner_bench.gate.tax import METRIC as TAX
-from aligner_bench.results.series import METRICS, Key
+from aligner_bench.results.measures import METRICS
+from aligner_bench.results.measures.comparisons import LC
+from aligner_bench.results.measures.systems import REFUSALS, TAX
+from aligner_bench.results.series import Key
 
-GATED = (*METRICS, TAX, "lc")
-UNASKED = ("refusals",)
+GATED = (*METRICS, TAX.name, LC.name)
+UNASKED = (REFUSALS.name,)
 """Gated only where a rule names them: fewer are better on harmless prompts, and worse on harmful ones."""
 DEFAULT_MARGIN = 3.0
 _WHAT = "a gate's policy"

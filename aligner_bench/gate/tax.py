@@ -13,11 +13,11 @@ from pydantic import ValidationError
 from aligner_bench.core.errors import UsageError, nearest
 from aligner_bench.core.hashing import digest
 from aligner_bench.core.textsafe import one_line
+from aligner_bench.results.measures.systems import TAX
 from aligner_bench.results.series import Key, Question, Series
 from aligner_bench.runs import Run
 from aligner_bench.tax.shape import TaxReport, TaxSample
 
-METRIC = "tax"
 FILE = "tax.json"
 """What is read from a run's folder where no other file is named."""
 
@@ -92,6 +92,6 @@ def tax_series(report: TaxReport) -> Iterator[Series]:
     values: dict[Key, dict[str, float]] = {}
     for s in report.samples:
         sign = 1 if up[s.task, s.metric] else -1
-        key = Key(METRIC, tax_suite(s), "", s.system, "")
+        key = Key(TAX.name, tax_suite(s), "", s.system, "")
         values.setdefault(key, {})[s.doc_id] = sign * (s.without - s.with_)
     return (Series(key, found) for key, found in values.items())

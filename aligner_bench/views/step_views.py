@@ -8,8 +8,11 @@ from typing import Any
 
 from markupsafe import Markup
 
+from aligner_bench.results.effects import Actor, Effect
+from aligner_bench.results.examples import Example
+from aligner_bench.results.oracles import Oracle
 from aligner_bench.results.schema import Results
-from aligner_bench.results.steps import Actor, Effect, Example, Gain, Oracle, OrderUse
+from aligner_bench.results.steps import Gain, OrderUse
 from aligner_bench.views.charts import both
 from aligner_bench.views.formats import decimal
 from aligner_bench.views.layout import Figure
