@@ -1,4 +1,4 @@
-"""Two runs, prompt by prompt: what changed, what may be chance, and which answers flipped.
+"""Compare two runs prompt by prompt: what changed, what may be chance, and which answers flipped.
 
 Differences are RUN_B - RUN_A over the same prompts, with cluster-robust intervals. p values within a declared
 family are Holm's; those by category are for exploration and are Benjamini and Hochberg's.
@@ -12,6 +12,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from aligner_bench.core.errors import UsageError, nearest
+from aligner_bench.core.preferences import side
 from aligner_bench.results.measures import METRICS
 from aligner_bench.results.number import Number
 from aligner_bench.results.series import Key, Question, Series, observations, questions
@@ -50,7 +51,7 @@ class Difference(_Row):
 
 
 class Flip(_Row):
-    """A prompt on which a comparison or an answer went to the other side."""
+    """A prompt whose value changed from one side of 0.5 to another."""
 
     metric: str
     suite: str
@@ -76,7 +77,7 @@ class RunComparison(_Row):
     rows: list[Difference]
     categories: list[Difference]
     flips: list[Flip]
-    refused: list[str] = Field(description="what is not compared: other judges or other prompts")
+    refused: list[str] = Field(description="what is not compared: different judges or different prompts")
     notes: list[str]
 
 
@@ -90,8 +91,8 @@ def compare(
 ) -> RunComparison:
     """RUN_B against RUN_A on all suites, judges and systems that both have.
 
-    ``family`` says which p values Holm's correction takes together. ``renamed`` maps systems of RUN_A to the
-    names that they have in RUN_B. UsageError for an unknown metric or system, and where nothing is shared.
+    ``family`` chooses the p values that Holm's correction takes together. ``renamed`` maps systems of RUN_A
+    to their names in RUN_B. UsageError for an unknown metric or system, and where nothing is shared.
     """
     for name in metrics:
         if name not in METRICS:
@@ -144,18 +145,18 @@ def _rename(run: Run, tables: Mapping[str, list[Row]], renamed: Mapping[str, str
 
 
 def _shared(a: _Side, b: _Side, metrics: Sequence[str]) -> tuple[list[str], list[Key]]:
-    """What is refused, in words, and the keys that both runs have by the same judge on the same prompts."""
+    """What is not compared, in words, and the keys that both runs have by the same judge and prompts."""
     refused = []
     for suite, known in a.suites.items():
         if b.suites.get(suite, known) != known:
             refused.append(
-                f"suite {suite!r} has other prompts in the two runs "
+                f"suite {suite!r} has different prompts in the two runs "
                 f"(content hash {known[:12]} and {b.suites[suite][:12]})"
             )
     for judge, known in a.judges.items():
         if b.judges.get(judge, known) != known:
             refused.append(
-                f"judge {judge!r} is another judge in the two runs "
+                f"judge {judge!r} is a different judge in the two runs "
                 f"(identity {known[:12]} and {b.judges[judge][:12]})"
             )
     keys = [key for key in a.series if key in b.series and key.metric in metrics and _same(key, a, b)]
@@ -217,10 +218,6 @@ class _Pair:
 
     def flips(self) -> list[Flip]:
         """Prompts whose value crossed to the other side of 0.5, left or reached it; largest change first."""
-
-        def side(value: float) -> int:
-            return (value > 0.5) - (value < 0.5)
-
         crossed = [p for p in self._ids if side(self._before[p]) != side(self._after[p])]
         crossed.sort(key=lambda p: -abs(self._after[p] - self._before[p]))
         return [self._flip(p) for p in crossed]
@@ -259,7 +256,7 @@ def _statistics(
 
 
 def _adjusted(rows: list[Difference], family: FamilyOf) -> list[Difference]:
-    """Holm within each declared family; rows that ask nothing (same answers, no power) are in none."""
+    """Holm within each declared family; rows without a test (same answers, no power) are in none."""
     from aligner_bench.stats.hypothesis_tests import holm
 
     label: Callable[[Difference], str] = {
@@ -305,7 +302,7 @@ def _sentence(row: Difference) -> str:
     low, high = (f"{100 * end:+.1f}" for end in (number.lower, number.upper))
     found = f"{100 * number.value:+.1f} points (95 % {low} to {high}), n = {number.n}"
     if row.conclusion == "no_power":
-        return f"{who}: nothing can be said, for the judge has no discriminating power ({found})."
+        return f"{who}: no conclusion: the judge has no discriminating power ({found})."
     adjusted = {"holm": "Holm", "benjamini-hochberg": "Benjamini-Hochberg"}.get(row.adjustment, "unadjusted")
     p = "p < 0.001" if row.p_adjusted < 0.001 else f"p = {row.p_adjusted:.3f}"
     chance = f"{p} ({adjusted})"

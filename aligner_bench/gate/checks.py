@@ -1,4 +1,4 @@
-"""One gated number: its paired difference, its bounds, and what the margin makes of them."""
+"""Check one gated number: its paired difference and bounds against the margin."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Outcome = Literal["pass", "fail", "inconclusive"]
 
 
 class Check(BaseModel):
-    """One gated number. Differences and margin are fractions; losses are below 0 whatever the metric."""
+    """One gated number. Differences and margin are fractions; losses are below 0 for every metric."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -63,7 +63,7 @@ def checks_of(key: Key, rule: Rule, default: float, new: Baseline, old: Baseline
 
 
 def values_of(side: Baseline, key: Key) -> dict[str, float]:
-    """prompt_id -> value; empty where no prompt has one, such as damage where nothing was right before."""
+    """prompt_id -> value; empty where no prompt has one, such as damage without right upstream answers."""
     values = next((s.values for s in side.series if s.key == key), [])
     return {p: v for p, v in zip(side.suites[key.suite].prompt_ids, values, strict=False) if v is not None}
 
@@ -120,7 +120,7 @@ def _paired(
 
 
 def _unpaired(key: Key, rule: Rule, margin: float, new: BaselineEstimate, old: BaselineEstimate) -> Check:
-    """A fitted number has no value a prompt: two intervals combined as if independent, which is wide."""
+    """The difference of a fitted number, which has no values per prompt: two intervals, as if independent."""
     from aligner_bench.stats.estimate import Estimate
     from aligner_bench.stats.hypothesis_tests import independent_difference
     from aligner_bench.stats.power import noninferiority

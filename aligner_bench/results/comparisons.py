@@ -79,6 +79,15 @@ class _Prompt(NamedTuple):
     family: str
 
 
+FEW_PROMPTS = 5
+"""Prompts of a category below which its rate supports no conclusion by itself."""
+
+
+def too_few(numbers: Sequence[Number]) -> bool:
+    """Whether no category has enough prompts for a conclusion about it alone."""
+    return max((number.n for number in numbers), default=0) < FEW_PROMPTS
+
+
 def comparison_rows(tables: Tables, facts: Facts, power: Mapping[str, JudgePower]) -> list[Comparison]:
     """One row per judge, suite and pair of systems, in the order of the experiment."""
     prompts = {

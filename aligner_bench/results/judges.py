@@ -38,6 +38,13 @@ class JudgePower(Published):
         return self.kind in ("imported", "recorded") and self.accuracy is None and not self.has_power
 
 
+def slot_limits() -> tuple[float, float]:
+    """The first-slot shares between which a judge's power is not denied."""
+    from aligner_bench.stats.judge_power import SLOT_LIMITS
+
+    return SLOT_LIMITS
+
+
 def judge_power(judge: Row, tables: Tables, members: Panel | None) -> JudgePower:
     """Contract 6: accuracy on pairs with a known winner, consistency and first-slot share."""
     name = judge["judge"]
@@ -76,7 +83,7 @@ def power_sentence(
     ``judge`` is its row of the judges table. Imported verdicts come from a judge that cannot be tried here:
     its numbers are printed, its power is not claimed, and they stay out of the gate.
     """
-    from aligner_bench.stats.judge_power import CHANCE, SLOT_LIMITS
+    from aligner_bench.stats.judge_power import CHANCE
 
     name = judge["judge"]
     if not judge["needs_audit"]:
@@ -93,7 +100,7 @@ def power_sentence(
     if accuracy.lower <= CHANCE:
         reasons.append(f"right on {percent(accuracy)} of pairs with a known winner, no better than a coin")
     if first_slot is not None and first_slot.value is not None:
-        low, high = SLOT_LIMITS
+        low, high = slot_limits()
         if not low <= first_slot.value <= high:
             slot, share = (
                 ("first", first_slot.value) if first_slot.value > high else ("second", 1 - first_slot.value)

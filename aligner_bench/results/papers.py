@@ -43,6 +43,14 @@ class PaperRow(Published):
     remark: str = Field(description="what is known of the published value, such as a misprint")
 
 
+def differs(row: PaperRow) -> bool:
+    """Whether ours differs from the published rate: the interval of the difference excludes 0."""
+    found = row.difference
+    if found is None or found.lower is None or found.upper is None:
+        return False
+    return found.lower > 0 or found.upper < 0
+
+
 def paper_rows(
     tables: Tables, rows: Sequence[Comparison], paper: Mapping[str, Any] | None, scale: str
 ) -> list[PaperRow]:
