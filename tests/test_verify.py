@@ -262,4 +262,4 @@ def test_names_with_dots_and_brackets_keep_their_path():
     data = {"rows": [{"suite": "a.b", "judge": "j[1]", "system": "x,y", "baseline": "b", "n_wins": 3}]}
     ((path, value),) = [leaf for leaf in leaves(data) if leaf[0].endswith("n_wins")]
     assert (path, value) == ("rows[suite=a.b,judge=j[1],system=x,y,baseline=b].n_wins", 3)
-    assert "judge = 'j[1]' and candidate = 'x,y'" in query(path)
+    assert "judge = 'j[1]' and candidate = 'x,y'" in claims(data)[-1].query

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from aligner_bench.core.errors import UsageError, nearest
 from aligner_bench.core.preferences import side
 from aligner_bench.results.measures import METRICS
-from aligner_bench.results.number import Number
+from aligner_bench.results.number import Number, Published
 from aligner_bench.results.series import Key, Question, Series, observations, questions
 from aligner_bench.runs import Run
 from aligner_bench.store.tables import COLUMNS, Row
@@ -24,11 +24,7 @@ ALPHA = 0.05
 FamilyOf = Literal["all", "suite", "judge", "metric", "each"]
 
 
-class _Row(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class Difference(_Row):
+class Difference(Published):
     """One metric of one system or comparison in both runs, over the prompts that have it in both."""
 
     metric: str
@@ -50,7 +46,7 @@ class Difference(_Row):
     sentence: str
 
 
-class Flip(_Row):
+class Flip(Published):
     """A prompt whose value changed from one side of 0.5 to another."""
 
     metric: str
@@ -67,7 +63,7 @@ class Flip(_Row):
     answer_after: str
 
 
-class RunComparison(_Row):
+class RunComparison(Published):
     """Everything that ``compare`` prints."""
 
     schema_version: int = 1

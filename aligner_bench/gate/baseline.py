@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from aligner_bench.core.errors import UsageError
 from aligner_bench.core.files import write_text
@@ -14,7 +14,7 @@ from aligner_bench.core.hashing import canonical_json, digest
 from aligner_bench.core.textsafe import one_line
 from aligner_bench.gate.tax import read_tax, tax_hashes, tax_questions, tax_series
 from aligner_bench.results.measures.systems import TAX
-from aligner_bench.results.number import Number
+from aligner_bench.results.number import Number, Published
 from aligner_bench.results.schema import Results
 from aligner_bench.results.series import Key, observations, questions
 from aligner_bench.runs import Run
@@ -22,11 +22,7 @@ from aligner_bench.store.tables import COLUMNS
 from aligner_bench.tax.shape import TaxReport
 
 
-class _Row(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class BaselineSuite(_Row):
+class BaselineSuite(Published):
     """A suite's prompts, in one order for all series."""
 
     content_hash: str
@@ -35,14 +31,14 @@ class BaselineSuite(_Row):
     categories: list[str]
 
 
-class BaselineJudge(_Row):
+class BaselineJudge(Published):
     """A judge or rater, and whether it had power."""
 
     identity: str
     has_power: bool
 
 
-class BaselineSeries(_Row):
+class BaselineSeries(Published):
     """One metric of one system or comparison; ``values`` are in the order of the suite's prompt_ids."""
 
     metric: str
@@ -58,7 +54,7 @@ class BaselineSeries(_Row):
         return Key(self.metric, self.suite, self.judge, self.system, self.baseline)
 
 
-class BaselineEstimate(_Row):
+class BaselineEstimate(Published):
     """A number that is not a mean over prompts and cannot be paired: the length-controlled rate."""
 
     metric: Literal["lc"]
@@ -74,7 +70,7 @@ class BaselineEstimate(_Row):
         return Key(self.metric, self.suite, self.judge, self.system, self.baseline)
 
 
-class Baseline(_Row):
+class Baseline(Published):
     """A stored baseline. No times in it: the same run gives the same bytes."""
 
     kind: Literal["aligner-bench gate baseline"] = "aligner-bench gate baseline"

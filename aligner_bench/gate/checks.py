@@ -6,22 +6,20 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from aligner_bench.gate.baseline import Baseline, BaselineEstimate
 from aligner_bench.gate.policy import Rule
 from aligner_bench.results.measures import MEASURES
 from aligner_bench.results.measures.comparisons import LC
-from aligner_bench.results.number import Number
+from aligner_bench.results.number import Number, Published
 from aligner_bench.results.series import Key, Question
 
 Outcome = Literal["pass", "fail", "inconclusive"]
 
 
-class Check(BaseModel):
+class Check(Published):
     """One gated number. Differences and margin are fractions; losses are below 0 for every metric."""
-
-    model_config = ConfigDict(extra="forbid")
 
     metric: str
     suite: str

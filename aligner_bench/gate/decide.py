@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from aligner_bench.core.errors import UsageError
 from aligner_bench.gate.baseline import Baseline, make_baseline
@@ -20,6 +20,7 @@ from aligner_bench.gate.messages import crowded_categories, sentence
 from aligner_bench.gate.policy import Policy, Rule
 from aligner_bench.results.measures.comparisons import LC
 from aligner_bench.results.measures.systems import TAX
+from aligner_bench.results.number import Published
 from aligner_bench.results.series import Key
 from aligner_bench.runs import Run
 from aligner_bench.tax.shape import TaxReport
@@ -28,10 +29,8 @@ ALPHA = 0.05
 EXIT: Mapping[str, int] = {"pass": 0, "fail": 1, "inconclusive": 3}
 
 
-class GateReport(BaseModel):
+class GateReport(Published):
     """All findings of the gate."""
-
-    model_config = ConfigDict(extra="forbid")
 
     schema_version: int = 1
     run: str

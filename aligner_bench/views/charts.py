@@ -33,7 +33,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Marks under one heading, such as a category. ``flag`` is a short remark; ``shaded`` adds a background."""
+    """Marks under one heading, such as a category. ``flag`` is a remark; ``shaded`` adds a background."""
 
     label: str
     marks: list[Mark]
