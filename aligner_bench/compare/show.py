@@ -1,4 +1,4 @@
-"""Two compared runs as a table, Markdown, JSON or one HTML file. It computes nothing."""
+"""Show two compared runs as a table, Markdown, JSON or one HTML file."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def flips_in_words(found: RunComparison) -> str:
 
 
 def print_comparison(found: RunComparison) -> None:
-    """Differences in words, what was found by category, flips and what is not compared, on the terminal."""
+    """Print differences in words, by category, flips and what is not compared."""
     from rich.console import Console
     from rich.text import Text
 
@@ -70,12 +70,12 @@ def print_comparison(found: RunComparison) -> None:
 
 
 def _differences(rows: Sequence[Difference]) -> list[str]:
-    """One sentence a row, decided ones first; rows whose answers did not change only as a number."""
+    """One sentence a row, decided ones first; rows with unchanged answers are only counted."""
     changed = [row for row in rows if row.conclusion != "same_answers"]
     changed.sort(key=lambda row: row.conclusion not in ("better", "worse"))
     same = len(rows) - len(changed)
     lines = [f"• {row.sentence}" for row in changed]
-    return [*lines, f"• {same} numbers rest on answers that are the same in both runs"] if same else lines
+    return [*lines, f"• {same} numbers are of answers that are the same in both runs"] if same else lines
 
 
 def _lines(found: RunComparison) -> list[str]:
@@ -122,7 +122,7 @@ def _md_table(rows: Sequence[Difference]) -> list[str]:
 
 
 def _md(text: str) -> str:
-    """Text that stays text in Markdown: one line, no cell border, no markup."""
+    """Escape text for a Markdown table: one line, no cell border, no markup."""
     plain = one_line(text).replace("\\", "\\\\")
     for mark in "|`*[]<>":
         plain = plain.replace(mark, f"\\{mark}")

@@ -1,4 +1,4 @@
-"""The gate's findings in words."""
+"""State the gate's findings in words."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _POWER = 0.9
 
 
 def subject(check: Check) -> str:
-    """What the check is about: ``win rate of new against base (hand, facts), category odd``."""
+    """The subject of a check: ``win rate of new against base (hand, facts), category odd``."""
     key = Key(check.metric, check.suite, check.judge, check.system, check.baseline)
     return f"{key}, category {check.category}" if check.category is not None else str(key)
 
 
 def change(check: Check) -> str:
-    """``52.0 % to 55.1 %: +3.1 points, at least -0.4``; gains are above 0 whatever the metric."""
+    """``52.0 % to 55.1 %: +3.1 points, at least -0.4``; gains are above 0 for every metric."""
     gain = check.gain
     if gain.value is None or gain.lower is None or gain.upper is None:
         return "no prompt has a value in both"
@@ -45,7 +45,7 @@ def sentence(check: Check) -> str:
 
 
 def crowded_categories(checks: Sequence[Check], spreads: Mapping[Key, float]) -> list[str]:
-    """For every number gated by category: how many categories could be decided, and what it would take."""
+    """One line per number gated by category: undecided categories, and the prompts that would decide."""
     lines = []
     for key, sd in spreads.items():
         parts = [

@@ -39,7 +39,7 @@ def _outcome(report: GateReport) -> str:
 
 
 def as_junit(report: GateReport) -> str:
-    """JUnit XML: one case a check. A fail is a failure, an inconclusive check an error, for it did not pass.
+    """JUnit XML: one case per check. A fail is a failure, an inconclusive check an error.
 
     Advisory checks that did not pass are skipped cases.
     """
@@ -100,7 +100,7 @@ def as_markdown(report: GateReport) -> str:
         lines.append(f"| {what} | {100 * check.margin:g} | {more} |")
     lines += ["", *(f"- not gated: {_md(line)}" for line in report.left_out)]
     lines += [f"- {_md(line)}" for line in report.notes]
-    lines += ["", "Gains are above 0 and losses below, whatever the metric; the bounds are one-sided 95 %."]
+    lines += ["", "Gains are above 0 and losses below 0 for every metric; the bounds are one-sided 95 %."]
     return "\n".join(lines) + "\n"
 
 

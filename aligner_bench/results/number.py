@@ -1,17 +1,26 @@
-"""A published number with its interval: the smallest part of the published shape of results."""
+"""A published number with its interval, and the base of all published rows."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
+
+
+class Origin(NamedTuple):
+    """The table that rows of results are made from, and its columns that have another name there."""
+
+    table: str
+    columns: Mapping[str, str] = {}
 
 
 class Published(BaseModel):
     """The base of everything published: a field that is not in the schema is an error."""
 
     model_config = ConfigDict(extra="forbid")
+    origin: ClassVar[Origin | None] = None
 
 
 class Number(Published):
@@ -57,10 +66,3 @@ def percent(number: Number) -> str:
         return "not computable"
     ends = f"{100 * number.lower:.0f} to {100 * number.upper:.0f}"
     return f"{100 * number.value:.0f} % (95 % {ends}, n = {number.n})"
-
-
-def share(k: int, n: int) -> Number | None:
-    """A share with Wilson's interval; None where there is nothing to divide by."""
-    from aligner_bench.stats.intervals import wilson
-
-    return Number.of(wilson(k, n)) if n else None

@@ -1,4 +1,4 @@
-"""Numbers as people read them: one rule for every table and chart of the report."""
+"""Format numbers: one rule for every table and chart of the report."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def p_value(value: float | None) -> str:
 
 
 def tally(counts: dict[str, int]) -> str:
-    """``ok 70, truncated 2``; what has count 0 is left out."""
+    """``ok 70, truncated 2``; zero counts are left out."""
     return ", ".join(f"{name} {count(n)}" for name, n in counts.items() if n) or NONE
 
 

@@ -1,4 +1,4 @@
-"""The leaderboard as table, Markdown, CSV, JSON or LaTeX. It computes nothing."""
+"""Show the leaderboard as table, Markdown, CSV, JSON or LaTeX."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from aligner_bench.core.textsafe import terminal_safe
 from aligner_bench.results.comparisons import Comparison
+from aligner_bench.results.measures.comparisons import OMEGA, STRICT, WEIGHTED
 from aligner_bench.results.number import Number
 from aligner_bench.results.schema import Results
 from aligner_bench.views import costs
@@ -17,6 +18,7 @@ from aligner_bench.views import costs
 if TYPE_CHECKING:
     from rich.console import JustifyMethod
 
+_SHOWN = (WEIGHTED, STRICT, OMEGA)
 _FLAT = (
     *("system", "baseline", "judge", "suite", "win_rate", "standard_error", "discrete_win_rate"),
     *("n_wins", "n_wins_base", "n_draws", "n_failed", "n_inconsistent", "n_identical"),
@@ -27,9 +29,7 @@ _HEADS = (
     "judge",
     "system",
     "baseline",
-    "win rate %",
-    "strict %",
-    "net wins",
+    *(f"{m.heading} %" if m.format == "percent" else m.heading for m in _SHOWN),
     "W/T/L",
     "n",
     "conclusion",
@@ -39,7 +39,7 @@ _JUSTIFY: tuple[JustifyMethod, ...] = ("left", "left", *("right",) * 5, "left")
 
 
 def flat_rows(results: Results) -> list[dict[str, Any]]:
-    """One flat mapping a comparison: AlpacaEval's names in percent, every rate in percent with its interval.
+    """One flat mapping per comparison: AlpacaEval's names, every rate in percent with its interval.
 
     ``n_total`` is AlpacaEval's: pairs with a verdict. ``n_prompts`` counts the failed and missing ones too.
     """
@@ -77,7 +77,7 @@ def _flat(row: Comparison) -> dict[str, Any]:
 
 
 def _flat_length(row: Comparison) -> dict[str, Any]:
-    """The length-controlled rate in percent under AlpacaEval's name, and the form it has."""
+    """The length-controlled rate in percent under AlpacaEval's name, and its form."""
     rate = row.length.rate if row.length else None
     ends = (rate.value, rate.lower, rate.upper) if rate else (None, None, None)
     value, lower, upper = (None if end is None else 100 * end for end in ends)
@@ -90,16 +90,14 @@ def _flat_length(row: Comparison) -> dict[str, Any]:
 
 
 def cells(results: Results) -> list[list[str]]:
-    """The short table for people, a list of cells a row."""
+    """The short table: one list of cells per row."""
     return [
         [
             row.suite,
             row.judge,
             row.system,
             row.baseline,
-            interval(row.rates["weighted"]),
-            interval(row.rates["strict"]),
-            interval(row.rates["omega"], signed=True),
+            *(interval(row.rates[m.name], signed=m.format == "signed percent") for m in _SHOWN),
             f"{row.n_wins}/{row.n_draws}/{row.n_wins_base}",
             f"{row.n}" + (f" ({row.n_failed} failed)" if row.n_failed else ""),
             row.conclusion.replace("_", " "),
@@ -118,7 +116,7 @@ def interval(number: Number, signed: bool = False) -> str:
 
 
 def trends(results: Results) -> list[str]:
-    """What the tests of trends over size say; none where every judge lacks power."""
+    """Sentences about trends over size, by judges with power."""
     able = {judge.judge for judge in results.judges if judge.has_power}
     return [trend.sentence for trend in results.trends if trend.judge in able]
 

@@ -1,4 +1,4 @@
-"""A published table as table, Markdown, CSV, JSON or LaTeX. It computes nothing."""
+"""Show a published table as table, Markdown, CSV, JSON or LaTeX."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ def _title(table: PaperTable) -> str:
 
 
 def lines(table: PaperTable) -> tuple[list[str], list[list[str]]]:
-    """Heads and rows of the table as it is printed; a star marks a cell with a note."""
+    """Heads and rows as printed; a star marks a cell with a note."""
     heads, rows = table.grid()
     return [*table.meta.rows, *heads], [[*labels, *map(_shown, cells)] for labels, cells in rows]
 
 
 def remarks(table: PaperTable) -> list[str]:
-    """Notes, then what the tests say of a trend over size."""
+    """Notes, then the trends over size."""
     return [*table.notes(), *(f"Trend over aligner size, {trend.sentence}" for trend in trends(table))]
 
 
 def as_json(table: PaperTable) -> str:
-    """Everything that is known of the table, cells in a list."""
+    """The table's metadata, notes, trends and cells."""
     cells: list[dict[str, Any]] = [
         {**cell.labels, "value": cell.value, "printed": cell.text, **_counts(cell), **_words(cell)}
         for cell in table.cells

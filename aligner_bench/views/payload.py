@@ -16,7 +16,7 @@ Row = Mapping[str, Any]
 
 
 class _Texts:
-    """Every text once: an upstream answer stands in many traces."""
+    """Store every text once: an upstream answer occurs in many traces."""
 
     def __init__(self) -> None:
         self.all: list[str] = []
@@ -32,7 +32,7 @@ class _Texts:
 def pack(results: Results, answers: Sequence[Row]) -> str:
     """Base64 of zlib-compressed JSON: ``{"texts": [...], "prompts": [...]}``, texts by their index.
 
-    The JSON is ASCII, so that lone surrogates and separators travel unchanged; every text is kept as it was.
+    The JSON is ASCII, so that lone surrogates and separators stay unchanged.
     """
     texts = _Texts()
     upstreams = _upstream_systems(results)

@@ -83,7 +83,7 @@ def test_usage_errors_end_with_2(runs, stored, command, tmp_path):
         (run,): "--baseline FILE is missing",
         (run, "--baseline", tmp_path / "none.json"): "cannot be read",
         (run, "--baseline", broken): "is not JSON",
-        (run, "--baseline", other): "is no gate's baseline",
+        (run, "--baseline", other): "is not a gate baseline",
         (run, "--baseline", tampered): "was changed after it was saved",
         (run, "--baseline", stored, "--margin", "0"): "expected points above 0",
         (run, "--baseline", stored, "--junit", tmp_path / "no" / "x.xml"): "no such folder",

@@ -109,7 +109,7 @@ def test_usage_errors_end_with_2(run, hits, stored, command, tmp_path):
     files = {said: written(found, tmp_path / f"{i}.json") for i, (said, found) in enumerate(wrong.items())}
     broken = tmp_path / "broken.json"
     broken.write_text('{"rows": 1}')
-    files |= {"is no report of a tax": broken, "cannot be read": tmp_path / "none.json"}
+    files |= {"is not a tax report": broken, "cannot be read": tmp_path / "none.json"}
     for expected, file in files.items():
         done = command("gate", run.path, "--baseline", stored, "--tax", file)
         assert done.returncode == 2, expected
