@@ -6,6 +6,7 @@ they pass. The tests are run without a mutant first, since a test that fails any
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import shlex
@@ -13,12 +14,12 @@ import shutil
 import sys
 import tempfile
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 if __name__ != "__mp_main__":
-    from _common import arguments, finish
+    from _common import RESULTS, arguments, finish
 
 ROOT = Path(__file__).resolve().parents[1]
 LIST = Path(__file__).with_suffix(".toml")
@@ -111,7 +112,6 @@ class Copy:
 
 def _tests(root: str, log: str, tests: str) -> None:
     """Run pytest in this process, which was forked for it; nothing is written outside the copy's folder."""
-    os.nice(5)
     home = str(Path(root).parent)
     os.environ |= {"TMPDIR": home, "HOME": home, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     tempfile.tempdir = home
@@ -158,27 +158,49 @@ def check_tests(copy: Copy, mutants: Iterable[Mutant]) -> None:
             raise ValueError(f"pytest {tests} ends with {code} without a mutant:\n{output[-2000:]}")
 
 
+def summary(verdicts: Mapping[Mutant, str], kept: Mapping[str, Any]) -> dict[str, Any]:
+    """The published row: totals, and by file what survived; ``kept`` has earlier results by file."""
+    files = {mutant.file: {"killed": 0, "survived": []} for mutant in verdicts}
+    for mutant, verdict in verdicts.items():
+        if verdict == "killed":
+            files[mutant.file]["killed"] += 1
+        else:
+            files[mutant.file]["survived"].append(mutant.says)
+    every = {**kept, **files}
+    killed = sum(file["killed"] for file in every.values())
+    survivors = [f"{name}: {says}" for name, file in every.items() for says in file["survived"]]
+    total = killed + len(survivors)
+    ratio = round(killed / total, 4) if total else 0.0
+    row = {"name": "mutants", "killed": killed, "total": total, "ratio": ratio, "goal": GOAL}
+    return {**row, "ok": ratio >= GOAL, "survivors": survivors, "files": every}
+
+
+def saved(mutants: Iterable[Mutant]) -> dict[str, Any]:
+    """The saved results of other files than those of ``mutants``, as far as these are still in the list."""
+    path = RESULTS / "mutants.json"
+    if not path.is_file():
+        return {}
+    files = json.loads(path.read_text("utf-8"))["results"]["files"]
+    listed = {mutant.file for mutant in read_mutants()} - {mutant.file for mutant in mutants}
+    return {name: file for name, file in files.items() if name in listed}
+
+
 def main() -> None:
     """Run all mutants (``--quick``: every tenth) and print a table."""
 
     def extra(parser: Any) -> None:
-        parser.add_argument("--only", default="", help="only mutants of files whose path contains this")
+        parser.add_argument("--only", default="", help="only files whose path contains this; others as saved")
 
     options = arguments(__doc__ or "", extra)
     mutants = [m for m in read_mutants() if options.only in m.file][:: 10 if options.quick else 1]
     with tempfile.TemporaryDirectory(prefix="mutants-") as home:
         copy = Copy(Path(home), options.data_dir)
         check_tests(copy, mutants)
-        survivors = []
+        verdicts = {}
         for mutant in mutants:
-            verdict = copy.verdict(mutant)
-            print(f"{verdict:8} {mutant.file}: {mutant.says}", flush=True)
-            if verdict == "survived":
-                survivors.append(f"{mutant.file}: {mutant.says}")
-    killed, total = len(mutants) - len(survivors), len(mutants)
-    ratio = round(killed / total, 4) if total else 0.0
-    row = {"name": "mutants", "killed": killed, "total": total, "ratio": ratio, "goal": GOAL}
-    finish("mutants", [{**row, "ok": ratio >= GOAL, "survivors": survivors}], options)
+            verdicts[mutant] = copy.verdict(mutant)
+            print(f"{verdicts[mutant]:8} {mutant.file}: {mutant.says}", flush=True)
+    finish("mutants", [summary(verdicts, saved(mutants) if options.only else {})], options)
 
 
 if __name__ == "__main__":

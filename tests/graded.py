@@ -31,17 +31,20 @@ def prompts(n: int, families: Sequence[str] | None = None, categories: Sequence[
 
 def responses(system: str, hits: Sequence[bool], before: Sequence[bool] | None = None):
     """Answers that are right where ``hits`` says so; ``before``: the upstream's."""
-    return [
-        {
-            "suite": "s", "prompt_id": p, "system": system,
-            "kind": "upstream" if before is None else "aligner", "upstream_model": "up", "text": ("yes" if hit else "no"), "correct": bool(hit),
-            "upstream": None if before is None else "yes" if before[i] else "no",
-            "upstream_correct": None if before is None else bool(before[i]), "status": "ok", "trace": "[]",
-            "finish_reason": "stop", "calls": 1, "prompt_tokens": 1, "completion_tokens": 1, "cut_tokens": 0,
-            "seconds": 0.0, "cost": 0.0, "error": "",
-        }
-        for i, (p, hit) in enumerate(zip(ids(len(hits)), hits, strict=True))
-    ]  # fmt: skip
+    rows = []
+    for i, (p, hit) in enumerate(zip(ids(len(hits)), hits, strict=True)):
+        kind = "upstream" if before is None else "aligner"
+        upstream, known = (None, None) if before is None else ("yes" if before[i] else "no", bool(before[i]))
+        rows.append(
+            {
+                "suite": "s", "prompt_id": p, "system": system, "kind": kind, "upstream_model": "up",
+                "text": "yes" if hit else "no", "correct": bool(hit), "upstream": upstream,
+                "upstream_correct": known, "status": "ok", "trace": "[]", "finish_reason": "stop",
+                "calls": 1, "prompt_tokens": 1, "completion_tokens": 1, "cut_tokens": 0, "seconds": 0.0,
+                "cost": 0.0, "error": "",
+            }
+        )  # fmt: skip
+    return rows
 
 
 def verdicts(
