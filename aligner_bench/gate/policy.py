@@ -75,13 +75,13 @@ class Policy(Spec):
 
 
 def read_policy(path: Path) -> tuple[Policy, YamlDocument]:
-    """A policy file; UsageError in one line with file, line and field."""
+    """Read a policy file; UsageError in one line with file, line and field."""
     document = read_yaml(path, _WHAT)
     return validated(Policy, document), document
 
 
 def check_names(policy: Policy, document: YamlDocument, keys: Iterable[Key]) -> None:
-    """Every suite, judge and system that a rule names must be in the baseline; UsageError with the line."""
+    """Check that the baseline has every suite, judge and system of the rules; UsageError with the line."""
     keys = list(keys)
     known: Mapping[str, set[str]] = {
         "suites": {key.suite for key in keys},
