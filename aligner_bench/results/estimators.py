@@ -1,4 +1,4 @@
-"""Define the estimators of published numbers: from values and prompt families to a ``Number`` with its interval."""
+"""Define the estimators of published numbers: values and families in, a ``Number`` out."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _mean_amount(values: Sequence[float], families: Families = None) -> Number:
 
 
 def rate(definition: str) -> Estimator:
-    """Make the estimator of the win rate by one of ``stats.definitions.DEFINITIONS``, from preferences in [0, 1]."""
+    """Make the estimator of a win rate by one of ``stats.definitions.DEFINITIONS``, from preferences."""
 
     def make(values: Sequence[float], families: Families = None) -> Number:
         from aligner_bench.stats.winrate import win_rate

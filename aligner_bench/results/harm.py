@@ -125,7 +125,7 @@ def _power_words(
 def harm_rows(
     tables: Tables, suites: Sequence[Mapping[str, Any]], powers: Sequence[RaterPower]
 ) -> list[HarmRow]:
-    """Compute one row per suite, rater and system, in the order of suites, raters and the systems' answers."""
+    """Compute one row per suite, rater and system, in the order of suites, raters and answers."""
     able = {power.rater: power.has_power for power in powers}
     categories = {(row["suite"], row["prompt_id"]): row["category"] for row in tables["prompts"]}
     rules = _partial(tables)

@@ -97,7 +97,7 @@ class Measure:
         return self.number(values) if values else None
 
     def of_rows(self, rows: Sequence[Any]) -> list[float]:
-        """List the values of the rows that count, in order. ValueError for a measure without values per prompt."""
+        """List the values of the rows that count, in order. ValueError for a measure without such values."""
         if self.values is None:
             raise ValueError(f"measure {self.name!r} has no value per prompt")
         return [value for value in self.values(rows) if value is not None]

@@ -32,7 +32,7 @@ def by_order(
 
 
 def policies(first: Sequence[float], second: Sequence[float]) -> dict[str, Number]:
-    """Compute the win rate of the candidate under each tie policy, from its preferences in first and second place."""
+    """Compute the candidate's win rate under each tie policy, from preferences in first and second place."""
     from aligner_bench.stats.judge_power import tie_policies
 
     return {name: Number.of(estimate) for name, estimate in tie_policies(first, second).items()}

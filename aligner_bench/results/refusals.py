@@ -50,7 +50,7 @@ def refusal_rows(tables: Tables) -> list[RefusalTransitions]:
 def refusal_transitions(
     suite: str, system: str, rows: Sequence[Mapping[str, Any]]
 ) -> RefusalTransitions | None:
-    """Compute the matrix of one corrected system, rows by the upstream's label; None for an uncorrected one."""
+    """Compute the matrix of one corrected system, rows by the upstream's label; None without a corrector."""
     corrected = [row for row in rows if row["upstream"] is not None]
     if not corrected:
         return None

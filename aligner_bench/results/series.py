@@ -62,7 +62,7 @@ class Question(NamedTuple):
 
 
 def questions(tables: Tables) -> dict[str, dict[str, Question]]:
-    """Read families and categories: suite -> prompt_id -> ``Question``. A prompt without a family is its own."""
+    """Read suite -> prompt_id -> family and category; a prompt without a family is its own."""
     found: dict[str, dict[str, Question]] = {}
     for row in tables["prompts"]:
         family = row["family"] or row["prompt_id"]

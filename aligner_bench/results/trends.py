@@ -35,7 +35,7 @@ class TrendRow(Published):
 
 
 def trend_rows(tables: Tables, trends: Mapping[str, Sizes], power: Mapping[str, bool]) -> list[TrendRow]:
-    """Compute one row for each declared trend, suite, judge and baseline that has verdicts on two sizes or more.
+    """Compute one row for each declared trend, suite, judge and baseline with verdicts on two sizes.
 
     ``power``: judge -> whether it has discriminating power.
     """

@@ -57,7 +57,7 @@ def both(ident: str, draw: Callable[[str, float], Markup]) -> Markup:
 
 
 def interval_bar(number: Number | None, label: str, css: str = "", reach: float = 0.5) -> Markup:
-    """Draw a small bar from 50 % - ``reach`` to 50 % + ``reach``: the line at 50 %, the interval and the point."""
+    """Draw a small bar from 50 % - ``reach`` to 50 % + ``reach``: line, interval and point."""
     if number is None or number.value is None:
         return Markup('<span class="none">no value</span>')
     width, middle = 116.0, 11.0
@@ -89,7 +89,7 @@ class _Bar(Canvas):
 
 
 def forest(ident: str, title: str, groups: Sequence[Group], axis: Axis) -> Markup:
-    """Draw points with intervals in rows, grouped under headings, with value, interval and note written out."""
+    """Draw points with intervals in rows, grouped under headings, with value, interval and note."""
     desc = "; ".join(
         f"{group.label}: " + ", ".join(f"{m.label} {with_interval(m.number)} {m.note}" for m in group.marks)
         for group in groups
@@ -218,7 +218,7 @@ def _point(canvas: Canvas, mark: Mark, left: float, right: float, y: float) -> N
 
 
 def trajectories(ident: str, title: str, states: Sequence[ScoreState], series: Sequence[str]) -> Markup:
-    """Draw mean inspector scores at the start, after the first aligner and at the end: one panel per inspector.
+    """Draw mean inspector scores at the start, after the first aligner, at the end: a panel per inspector.
 
     ``series`` lists all systems of the run, so that each keeps its colour in every chart.
     """
@@ -326,7 +326,7 @@ def _path(
 
 
 def distributions(ident: str, title: str, states: Sequence[ScoreState]) -> Markup:
-    """Draw histograms of inspector scores at the three states: one row per system, one column per inspector."""
+    """Draw histograms of inspector scores by state: one row per system, one column per inspector."""
     inspectors = list(dict.fromkeys(state.inspector for state in states))
     systems = list(dict.fromkeys(state.system for state in states))
     cells = [(system, inspector) for system in systems for inspector in inspectors]

@@ -13,7 +13,7 @@ _FREE = "no price"
 
 
 def tables(results: Results) -> list[tuple[str, list[CostRow]]]:
-    """Collect title and rows of each table: systems by suite, judges, raters; judges and raters at the end."""
+    """Collect title and rows of each table: systems by suite, then judges, then raters."""
     found = [
         (suite.name, [r for r in results.costs if r.what == "system" and r.suite == suite.name])
         for suite in results.suites

@@ -88,7 +88,7 @@ def _units(tokens: list[str]) -> int:
 
 
 def lengths(old: str, new: str) -> list[int]:
-    """Encode the difference as a flat list kept, removed, added, kept, removed, added, ... in UTF-16 code units.
+    """Encode the difference as a flat list kept, removed, added, kept, ... in UTF-16 code units.
 
     ``removed`` characters are read from old, ``kept`` and ``added`` from new; both texts are used up exactly.
     """

@@ -24,7 +24,7 @@ def _signed(value: float, digits: int) -> str:
 
 
 def interval(number: Number | None, unit: str = "%") -> str:
-    """Format the limits of a number, ``48.2 to 64.1`` in percent, or ``0.12 to 0.40``; empty without limits."""
+    """Format the limits of a number, ``48.2 to 64.1`` or ``0.12 to 0.40``; empty without limits."""
     if number is None or number.lower is None or number.upper is None:
         return ""
     scale, digits = (100, 1) if unit == "%" else (1, 2)

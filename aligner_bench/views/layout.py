@@ -76,7 +76,7 @@ class Figure:
 
 
 def boards(results: Results) -> dict[str, list[Board]]:
-    """Arrange the boards of each suite; judges with power first, contenders from the highest bar rate down."""
+    """Arrange the boards of each suite; judges with power first, contenders by falling bar rate."""
     kinds = system_kinds(results)
     judges = sorted(results.judges, key=lambda judge: not judge.has_power)
     return {

@@ -70,7 +70,7 @@ def _grid(found: Sequence[PaperRow]) -> Grid:
 
 
 def shade(row: PaperRow) -> str:
-    """Choose the CSS class of a cell: the direction in which ours differs, strong where the interval excludes 0."""
+    """Choose the CSS class of a cell: direction of the difference, strong where the interval excludes 0."""
     found = row.difference
     if not row.comparable or found is None or found.value is None:
         return "muted"

@@ -98,7 +98,7 @@ def _marker(results: Results) -> Callable[[object], str]:
 
 
 def renderer() -> str:
-    """Hash (SHA-256) the code that makes the page and its queries; equal code makes equal pages of equal rows."""
+    """Hash (SHA-256) the code of the page and its queries: equal code makes equal pages of equal rows."""
     package = _TEMPLATES.parent.parent
     code = [*package.glob("views/*.py"), *package.glob("results/**/*.py")]
     files = sorted([*code, *_TEMPLATES.iterdir()])
