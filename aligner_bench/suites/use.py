@@ -18,7 +18,7 @@ class SuiteUse(Kind):
 
     registry: ClassVar[Registry] = SUITES
 
-    kind: str
+    kind: str = Field(description="the kind of suite")
     limit: int | None = Field(None, ge=1, description="most prompts: a seeded part, balanced over categories")
     max_new_tokens: int | None = Field(None, ge=1, description="for every system on this suite alike")
 
