@@ -44,7 +44,7 @@ class ExperimentFile(Spec):
     description: str = Field("", description="for people")
     seed: int = Field(0, description="seed of sampling and of every drawn part")
     profile: str = Field(
-        "fair", description="how questions are put", json_schema_extra={"enum": sorted(PROFILES)}
+        "fair", description="how questions are put", json_schema_extra={"enum": list(PROFILES)}
     )
     decoding: Decoding = Field(Decoding(), description="how tokens are chosen, for every system alike")
     suites: tuple[SuiteUse, ...] = Field(min_length=1, description="prompts")
