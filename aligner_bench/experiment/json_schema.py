@@ -1,7 +1,7 @@
 """JSON Schema (draft 2020-12) of the files that users write, from the spec classes and the registries.
 
-A kind is chosen by ``if``/``then`` on the field that holds it, so that an editor reports the faults of the kind
-that is named and not one for every kind. Only the loader checks what one field demands of another.
+A kind is chosen by ``if``/``then`` on the field that holds it, so that an editor reports the faults of the named
+kind and not one for every kind. Only the loader checks what one field demands of another.
 """
 
 from __future__ import annotations
