@@ -25,6 +25,7 @@ check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 # The committed schemas, to which the packaged files refer; a test fails where they are out of date.
 schemas: $(VENV)/.dev

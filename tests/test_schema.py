@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
@@ -174,10 +175,14 @@ class Opaque(JudgeSpec):
 """
 
 
-def faults(kind: str, data: Any, **options: bool) -> list[str]:
+@cache
+def validator(kind: str) -> Draft202012Validator:
+    return Draft202012Validator(file_schema(kind).schema)
+
+
+def faults(kind: str, data: Any) -> list[str]:
     """What the schema finds wrong with plain data, as an editor sees it: its keys are strings."""
-    schema = file_schema(kind, **options).schema
-    found = Draft202012Validator(schema).iter_errors(json.loads(json.dumps(data)))
+    found = validator(kind).iter_errors(json.loads(json.dumps(data)))
     return [f"{'.'.join(map(str, error.absolute_path))}: {error.message}" for error in found]
 
 
@@ -309,12 +314,12 @@ def plugins(tmp_path, monkeypatch):
 def test_plugins_are_in_the_schema_and_broken_ones_are_named(tmp_path):
     printed = CliRunner().invoke(app, ["schema"])
     assert printed.exit_code == 0
-    validator = Draft202012Validator(json.loads(printed.stdout))
+    made = Draft202012Validator(json.loads(printed.stdout))
     for spec, good in (({"bias": 0.4}, True), ({"bias": 2}, False), ({"bais": 0.4}, False)):
         data = edited("experiment", ("judges", "coin"), {"kind": "coin", **spec})
-        assert validator.is_valid(data) is good
+        assert made.is_valid(data) is good
     for name in ("opaque", "broken"):
-        assert not validator.is_valid(edited("experiment", ("judges", "new"), {"kind": name}))
+        assert not made.is_valid(edited("experiment", ("judges", "new"), {"kind": name}))
         assert repr(name) in printed.stderr
     assert len(printed.stderr.splitlines()) == 2
     alone = CliRunner().invoke(app, ["schema", "--built-in"])

@@ -1,7 +1,7 @@
 """JSON Schema (draft 2020-12) of the files that users write, from the spec classes and the registries.
 
-A kind is chosen by ``if``/``then`` on the field that holds it, so that an editor reports the faults of the named
-kind and not one for every kind. Only the loader checks what one field demands of another.
+A kind is chosen by ``if``/``then`` on the field that holds it: an editor then reports the faults of that kind and
+not one fault for every kind. Only the loader checks what one field demands of another.
 """
 
 from __future__ import annotations
@@ -165,14 +165,19 @@ def _marks(node: Any) -> Iterator[str]:
 
 
 def _resolved(node: Any) -> Any:
-    """The same schema with a reference in place of each mark."""
+    """The same schema with a reference in place of each mark, and optional references as ``if``/``else``.
+
+    In an ``anyOf`` with null, an editor would report that nothing fits instead of the fault in the part.
+    """
     if isinstance(node, list):
         return [_resolved(part) for part in node]
     if not isinstance(node, Mapping):
         return node
-    return {
-        "$ref" if key == SCHEMA_MARK else key: _REF.format(model=part)
-        if key == SCHEMA_MARK
-        else _resolved(part)
-        for key, part in node.items()
-    }
+    if SCHEMA_MARK in node:
+        node = {"$ref": _REF.format(model=node[SCHEMA_MARK]), **node}
+    parts = {key: _resolved(part) for key, part in node.items() if key != SCHEMA_MARK}
+    match parts.get("anyOf"):
+        case [{"$ref": str()} as part, {"type": "null"}]:
+            del parts["anyOf"]
+            parts |= {"if": {"type": "null"}, "else": part}
+    return parts
