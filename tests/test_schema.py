@@ -15,12 +15,12 @@ from pydantic import BaseModel
 from typer.testing import CliRunner
 
 from aligner_bench.cli.main import app
+from aligner_bench.cli.schema import What, schema_of
 from aligner_bench.core.errors import UsageError
 from aligner_bench.core.registry import Kind
 from aligner_bench.core.types import Decoding
 from aligner_bench.engines.costs import PriceSpec
 from aligner_bench.experiment.experiment import Experiment
-from aligner_bench.experiment.json_schema import FILE_KINDS, file_schema
 from aligner_bench.gate.policy import Policy, read_policy
 from aligner_bench.inspectors.base import InspectorSpec
 from aligner_bench.judges.rubric import Rubric, load_rubric
@@ -76,7 +76,7 @@ RULE = ("rules", 0)
 Edit = tuple[str, tuple[str | int, ...], Any]
 
 ACCEPTED: list[Edit] = [
-    *((kind, (), None) for kind in FILE_KINDS),
+    *((kind, (), None) for kind in What),
     ("experiment", ("suites",), ["quick-facts", "synthetic-3h:helpful", {"name": "quick-facts", "limit": 3}]),
     ("experiment", ("suites", 0), {"kind": "named", "name": "quick-facts", "subset": None}),
     ("experiment", ("systems", "base"), {"kind": "upstream", "upstream": "small"}),
@@ -177,7 +177,7 @@ class Opaque(JudgeSpec):
 
 @cache
 def validator(kind: str) -> Draft202012Validator:
-    return Draft202012Validator(file_schema(kind).schema)
+    return Draft202012Validator(schema_of(What(kind)).schema)
 
 
 def faults(kind: str, data: Any) -> list[str]:
@@ -207,8 +207,8 @@ def load(kind: str, data: dict[str, Any], folder: Path) -> object:
 
 
 def test_the_schemas_are_valid():
-    for kind in FILE_KINDS:
-        Draft202012Validator.check_schema(file_schema(kind).schema)
+    for kind in What:
+        Draft202012Validator.check_schema(schema_of(kind).schema)
 
 
 @pytest.mark.parametrize(("kind", "path"), PACKAGED, ids=[path.stem for _, path in PACKAGED])
@@ -248,10 +248,10 @@ def test_one_typo_in_a_kind_is_one_fault_at_its_place():
     assert "'modle'" in fault
 
 
-@pytest.mark.parametrize("kind", FILE_KINDS)
+@pytest.mark.parametrize("kind", What)
 def test_committed_schemas_are_current(kind):
     committed = json.loads((ROOT / "docs" / "schemas" / f"{kind}.json").read_text("utf-8"))
-    assert committed == file_schema(kind, plugins=False).schema, "run: make schemas"
+    assert committed == schema_of(kind, plugins=False).schema, "run: make schemas"
 
 
 def spec_classes() -> list[type[BaseModel]]:
@@ -283,9 +283,9 @@ def test_every_field_is_described():
     assert bare == []
 
 
-@pytest.mark.parametrize("kind", FILE_KINDS)
+@pytest.mark.parametrize("kind", What)
 def test_every_property_of_a_schema_is_described(kind):
-    schema = file_schema(kind, plugins=False).schema
+    schema = schema_of(kind, plugins=False).schema
     parts = {"the file": schema, **schema["$defs"]}
     bare = [
         f"{name}.{field}"

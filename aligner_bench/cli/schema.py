@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from aligner_bench.experiment.json_schema import FileSchema
 
 
 class What(StrEnum):
@@ -15,6 +19,14 @@ class What(StrEnum):
     suite = "suite"
     rubric = "rubric"
     gate_policy = "gate-policy"
+
+
+_CLASSES = {
+    What.experiment: "aligner_bench.experiment.file:ExperimentFile",
+    What.suite: "aligner_bench.suites.spec:SuiteSpec",
+    What.rubric: "aligner_bench.judges.rubric:Rubric",
+    What.gate_policy: "aligner_bench.gate.policy:Policy",
+}
 
 
 def schema(
@@ -30,9 +42,16 @@ def schema(
     import json
 
     from aligner_bench.core.textsafe import one_line, terminal_safe
-    from aligner_bench.experiment.json_schema import file_schema
 
-    made = file_schema(what.value, plugins=not built_in)
+    made = schema_of(what, plugins=not built_in)
     for line in made.left_out:
         typer.echo(f"aligner-bench: left out: {one_line(terminal_safe(line))}", err=True)
     typer.echo(json.dumps(made.schema, indent=1, ensure_ascii=False))
+
+
+def schema_of(what: What, *, plugins: bool = True) -> FileSchema:
+    """The schema of a sort of file, and a line for each plug-in that is left out."""
+    from aligner_bench.experiment.json_schema import file_schema
+
+    module, _, name = _CLASSES[what].partition(":")
+    return file_schema(getattr(import_module(module), name), f"aligner-bench: {what} file", plugins=plugins)

@@ -1,14 +1,13 @@
 """JSON Schema (draft 2020-12) of the files that users write, from the spec classes and the registries.
 
-A kind is chosen by ``if``/``then`` on the field that holds it: an editor then reports the faults of that kind and
-not one fault for every kind. Only the loader checks what one field demands of another.
+A kind is chosen by ``if``/``then`` on the field that holds it, so that an editor reports the faults of that
+kind and not one fault for every kind. Only the loader checks what one field demands of another.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from importlib import import_module
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
@@ -16,14 +15,6 @@ from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 from aligner_bench.core.errors import UsageError
 from aligner_bench.core.registry import PYTHON, SCHEMA_MARK, Kind
 
-FileKind = Literal["experiment", "suite", "rubric", "gate-policy"]
-FILE_KINDS: tuple[FileKind, ...] = get_args(FileKind)
-_CLASSES: dict[FileKind, str] = {
-    "experiment": "aligner_bench.experiment.file:ExperimentFile",
-    "suite": "aligner_bench.suites.spec:SuiteSpec",
-    "rubric": "aligner_bench.judges.rubric:Rubric",
-    "gate-policy": "aligner_bench.gate.policy:Policy",
-}
 _REF = "#/$defs/{model}"
 Json = dict[str, Any]
 
@@ -50,10 +41,8 @@ class _Untitled(GenerateJsonSchema):
         return False
 
 
-def file_schema(what: FileKind, *, plugins: bool = True) -> FileSchema:
-    """The schema of one sort of file; ``plugins`` False leaves out the kinds of installed plug-ins."""
-    module, _, name = _CLASSES[what].partition(":")
-    root: type[BaseModel] = getattr(import_module(module), name)
+def file_schema(root: type[BaseModel], title: str, *, plugins: bool = True) -> FileSchema:
+    """The schema of files that are read into ``root``; without ``plugins``, of built-in kinds only."""
     left_out: list[str] = []
     chosen: dict[str, _Chosen] = {}
     while True:
@@ -68,9 +57,8 @@ def file_schema(what: FileKind, *, plugins: bool = True) -> FileSchema:
     _name_kinds(chosen.values(), refs, defs)
     defs |= {group: _choice(found, refs) for group, found in chosen.items()}
     top = defs.pop(refs[root])
-    title = {"$schema": GenerateJsonSchema.schema_dialect, "title": f"aligner-bench: {what} file"}
-    schema = {**title, **{key: part for key, part in top.items() if key != "title"}}
-    return FileSchema(_resolved({**schema, "$defs": dict(sorted(defs.items()))}), left_out)
+    head = {"$schema": GenerateJsonSchema.schema_dialect, **top, "title": title}
+    return FileSchema(_resolved({**head, "$defs": dict(sorted(defs.items()))}), left_out)
 
 
 def _definitions(classes: Iterable[type[BaseModel]]) -> tuple[dict[type[BaseModel], str], Json]:
