@@ -30,7 +30,7 @@ _CLASSES = {
 
 
 def schema(
-    what: Annotated[What, typer.Argument(metavar="FILE-KIND", help="The sort of file.")] = What.experiment,
+    what: Annotated[What, typer.Argument(help="The sort of file.")] = What.experiment,
     built_in: Annotated[
         bool, typer.Option("--built-in", help="Only the kinds that come with aligner-bench, no plug-ins.")
     ] = False,
