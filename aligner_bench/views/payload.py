@@ -30,7 +30,7 @@ class _Texts:
 
 
 def pack(results: Results, answers: Sequence[Row]) -> str:
-    """Pack the answers as base64 of zlib-compressed JSON with ``texts`` and ``prompts``, texts by their index.
+    """Pack the answers as base64 of compressed JSON with ``texts`` and ``prompts``, texts by index.
 
     The JSON is ASCII, so that lone surrogates and separators stay unchanged.
     """
