@@ -85,7 +85,7 @@ def compare(
     family: FamilyOf = "all",
     renamed: Mapping[str, str] | None = None,
 ) -> RunComparison:
-    """RUN_B against RUN_A on all suites, judges and systems that both have.
+    """Compare RUN_B with RUN_A on all suites, judges and systems that both have.
 
     ``family`` chooses the p values that Holm's correction takes together. ``renamed`` maps systems of RUN_A
     to their names in RUN_B. UsageError for an unknown metric or system, and where nothing is shared.
@@ -260,7 +260,7 @@ def _adjusted(rows: list[Difference], family: FamilyOf) -> list[Difference]:
         "suite": lambda row: f"suite {row.suite}",
         "judge": lambda row: f"judge {row.judge}" if row.judge else "references",
         "metric": lambda row: f"metric {row.metric}",
-        "each": lambda row: str(Key(row.metric, row.suite, row.judge, row.system, row.baseline)),
+        "each": lambda row: str(Key.of(row)),
     }[family]
     asked = [row for row in rows if row.conclusion == "no_difference_found"]
     for name in dict.fromkeys(map(label, asked)):
@@ -289,7 +289,7 @@ def _concluded(row: Difference) -> Difference:
 
 
 def _sentence(row: Difference) -> str:
-    number, key = row.difference, Key(row.metric, row.suite, row.judge, row.system, row.baseline)
+    number, key = row.difference, Key.of(row)
     who = f"{key}, {row.category}" if row.category else str(key)
     if number.value is None or number.lower is None or number.upper is None:
         return f"{who}: no prompt has a value in both runs."

@@ -51,7 +51,7 @@ class BaselineSeries(Published):
     @property
     def key(self) -> Key:
         """The key of the series."""
-        return Key(self.metric, self.suite, self.judge, self.system, self.baseline)
+        return Key.of(self)
 
 
 class BaselineEstimate(Published):
@@ -67,7 +67,7 @@ class BaselineEstimate(Published):
     @property
     def key(self) -> Key:
         """The key of the estimate."""
-        return Key(self.metric, self.suite, self.judge, self.system, self.baseline)
+        return Key.of(self)
 
 
 class Baseline(Published):
@@ -90,7 +90,7 @@ class Baseline(Published):
 
 
 def make_baseline(run: Run, results: Results | None = None, tax: TaxReport | None = None) -> Baseline:
-    """The baseline of a run; ``results`` are the run's own, where they are already computed.
+    """Make the baseline of a run; ``results`` are the run's own, where they are already computed.
 
     ``tax`` is the report of its systems' tax, else the one in the run's folder.
     """
@@ -135,7 +135,7 @@ def make_baseline(run: Run, results: Results | None = None, tax: TaxReport | Non
 
 
 def without_tax(baseline: Baseline) -> Baseline:
-    """The baseline without capability tasks, for runs without a tax report."""
+    """Copy the baseline without capability tasks, for runs without a tax report."""
     series = [s for s in baseline.series if s.metric != TAX.name]
     tasks = {s.suite for s in baseline.series if s.metric == TAX.name}
     suites = {name: suite for name, suite in baseline.suites.items() if name not in tasks}
@@ -144,7 +144,7 @@ def without_tax(baseline: Baseline) -> Baseline:
 
 
 def length_controlled(results: Results) -> list[BaselineEstimate]:
-    """The length-controlled rates of a run, where it has them."""
+    """Collect the length-controlled rates of a run, where it has them."""
     found = []
     for row in sorted(results.rows, key=lambda row: (row.suite, row.judge, row.system, row.baseline)):
         number = getattr(getattr(row, "length", None), "rate", None)
@@ -155,7 +155,7 @@ def length_controlled(results: Results) -> list[BaselineEstimate]:
 
 
 def write_baseline(baseline: Baseline, path: Path) -> None:
-    """The baseline as JSON with one series a line, for readable diffs in version control."""
+    """Write the baseline as JSON with one series per line, for readable diffs in version control."""
     if not path.parent.is_dir():
         raise UsageError(f"{path.parent}: no such folder; expected a place for the baseline")
     data: dict[str, Any] = baseline.model_dump(mode="json")
@@ -172,7 +172,7 @@ def _spread(value: Any) -> str:
 
 
 def read_baseline(path: Path) -> Baseline:
-    """A stored baseline; UsageError for another kind of file, or one that was changed after it was saved."""
+    """Read a stored baseline; UsageError for another kind of file, or one changed after it was saved."""
     try:
         data = json.loads(path.read_text("utf-8"))
     except OSError as error:

@@ -44,7 +44,7 @@ class Check(Published):
 
 
 def checks_of(key: Key, rule: Rule, default: float, new: Baseline, old: Baseline) -> Iterator[Check]:
-    """The check of a number, or one for each of its categories; ``default`` is a margin in points."""
+    """Check a number, or each of its categories; ``default`` is a margin in points."""
     margin = (rule.margin if rule.margin is not None else default) / 100
     if key.metric == LC.name:
         if not rule.by_category:
@@ -61,7 +61,7 @@ def checks_of(key: Key, rule: Rule, default: float, new: Baseline, old: Baseline
 
 
 def values_of(side: Baseline, key: Key) -> dict[str, float]:
-    """prompt_id -> value; empty where no prompt has one, such as damage without right upstream answers."""
+    """Read prompt_id -> value; empty where no prompt has one, as damage without right answers."""
     values = next((s.values for s in side.series if s.key == key), [])
     return {p: v for p, v in zip(side.suites[key.suite].prompt_ids, values, strict=False) if v is not None}
 

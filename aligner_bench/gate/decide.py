@@ -187,7 +187,7 @@ def _spreads(checks: Sequence[Check], new: Baseline, old: Baseline) -> dict[Key,
 
     found = {}
     for check in checks:
-        key = Key(check.metric, check.suite, check.judge, check.system, check.baseline)
+        key = Key.of(check)
         if check.category is not None and key not in found:
             after, before = values_of(new, key), values_of(old, key)
             d = [after[p] - before[p] for p in after if p in before]

@@ -23,7 +23,7 @@ FILE = "tax.json"
 
 
 def read_tax(run: Run, path: Path | None = None) -> TaxReport | None:
-    """The report of ``aligner-bench tax`` on a run's systems; None where the folder has none.
+    """Read the report of ``aligner-bench tax`` on a run's systems; None where the folder has none.
 
     UsageError for another kind of file, another experiment, or systems that the run lacks.
     """
@@ -61,12 +61,12 @@ def _check(file: Path, report: TaxReport, run: Run) -> None:
 
 
 def tax_suite(sample: TaxSample) -> str:
-    """The name used as the suite in keys."""
+    """Name the suite of a sample in keys."""
     return f"{sample.task}/{sample.metric}"
 
 
 def tax_hashes(report: TaxReport) -> dict[str, str]:
-    """Suite -> identity of the task: its version and its questions."""
+    """Map suite -> identity of the task: its version and its questions."""
     tasks = {task.task: task for task in report.tasks}
     of_suite = {tax_suite(sample): tasks[sample.task] for sample in report.samples}
     hashes = {}
@@ -77,7 +77,7 @@ def tax_hashes(report: TaxReport) -> dict[str, str]:
 
 
 def tax_questions(report: TaxReport) -> dict[str, dict[str, Question]]:
-    """Suite -> question -> its family (itself where it has none) and, for a category, its task."""
+    """Map suite -> question -> its family (itself where it has none), with the task as category."""
     found: dict[str, dict[str, Question]] = {}
     for s in report.samples:
         found.setdefault(tax_suite(s), {})[s.doc_id] = Question(s.family or s.doc_id, s.task)
@@ -85,7 +85,7 @@ def tax_questions(report: TaxReport) -> dict[str, dict[str, Question]]:
 
 
 def tax_series(report: TaxReport) -> Iterator[Series]:
-    """Every system's tax on every metric of every task."""
+    """Collect every system's tax on every metric of every task."""
     up = {(row.task, row.metric): row.higher_is_better for row in report.rows}
     values: dict[Key, dict[str, float]] = {}
     for s in report.samples:

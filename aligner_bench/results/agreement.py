@@ -28,7 +28,7 @@ class Panel(Published):
 
     @property
     def sentence(self) -> str:
-        """The agreement in words."""
+        """State the agreement in words."""
         number, split = self.alpha, f"they split on {self.n_split} of {self.alpha.n} pairs"
         if number.value is None:
             return f"alpha of its members cannot be computed (all their verdicts are the same); {split}"
@@ -37,7 +37,7 @@ class Panel(Published):
 
 
 def panel(members: Sequence[str], tables: Mapping[str, Sequence[Row]]) -> Panel | None:
-    """The agreement of an ensemble's members on the run's pairs; None for a judge that is not an ensemble.
+    """Compute the agreement of an ensemble's members on the run's pairs; None for other judges.
 
     Pairs of equal texts are left out: no judge was called.
     """

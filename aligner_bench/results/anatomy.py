@@ -114,7 +114,7 @@ Judged = tuple[str, str, dict[str, Preference]]
 
 
 def anatomy_tables(tables: Tables) -> dict[str, list[Any]]:
-    """All tables of this module, by their names in the results."""
+    """Compute all tables of this module, by their names in the results."""
     prompts = {(row["suite"], row["prompt_id"]): row for row in tables["prompts"]}
     verdicts = group(tables["verdicts"], "suite", "candidate")
     kinds = group(tables["responses"], "suite", "upstream_model", "kind", "system")
@@ -249,7 +249,7 @@ def _edit_bins(suite: str, system: str, rewrites: Rewrites, judged: Sequence[Jud
 
 
 def _bin(rewrite: _Rewrite) -> str:
-    """A change of white space alone has the ratio 0, yet is no copy."""
+    """A change of white space alone has the ratio 0 and is not a copy."""
     if rewrite.copied:
         return "unchanged"
     return next(name for name, high in _BINS[1:] if rewrite.edit.ratio <= high)

@@ -31,7 +31,7 @@ class CanaryRow(Published):
 
 
 def canary_results(tables: Tables) -> list[CanaryRow]:
-    """One row a judge and canary, in the order of the judges and of ``CANARIES``."""
+    """Compute one row per judge and canary, in the order of the judges and of ``CANARIES``."""
     found = group(tables.get("canaries", ()), "judge", "canary")
     judges = [row["judge"] for row in tables["judges"]]
     return [
@@ -63,7 +63,7 @@ def _verdict(row: Mapping[str, Any]) -> Verdict:
 
 
 def canary_warnings(rows: Sequence[CanaryRow]) -> list[str]:
-    """One line per judge that failed canary checks."""
+    """Write one line per judge that failed canary checks."""
     found = []
     for judge in dict.fromkeys(row.judge for row in rows):
         failed = [row for row in rows if row.judge == judge and not row.ok]

@@ -1,4 +1,4 @@
-"""The claim ledger: every published number under a path, with the query that made it.
+"""List the claims: every published number under a path, with the query that made it.
 
 A path names list items by their keys, never by position:
 ``rows[suite=hand,judge=facts,system=new,baseline=base].rates.strict.value``.
@@ -57,13 +57,13 @@ class _Leaf(NamedTuple):
 
 
 def claims(results: Results | Mapping[str, Any]) -> list[Claim]:
-    """Every leaf of the results: numbers, and the sentences that are made from them."""
+    """List every leaf of the results: numbers, and the sentences that are made from them."""
     data = results.model_dump(mode="json") if isinstance(results, Results) else results
     return [Claim(leaf.path, leaf.value, _query(leaf)) for leaf in _leaves(data, "", "", ())]
 
 
 def leaves(node: Any) -> Iterator[tuple[str, Any]]:
-    """(path, value) of every scalar in nested JSON data; empty containers count as values."""
+    """Yield (path, value) of every scalar in nested JSON data; empty containers count as values."""
     return ((leaf.path, leaf.value) for leaf in _leaves(node, "", "", ()))
 
 
@@ -98,14 +98,14 @@ def _keys(item: Any) -> tuple[tuple[str, str], ...]:
 
 
 def same(a: Any, b: Any) -> bool:
-    """Equal values; floats within 1e-9 of each other, since another processor may round the last digit."""
+    """Compare values; floats within 1e-9 of each other, since another processor may round the last digit."""
     if isinstance(a, bool) or isinstance(b, bool) or not isinstance(a, int | float):
         return type(a) is type(b) and a == b
     return isinstance(b, int | float) and math.isclose(a, b, rel_tol=_RELATIVE, abs_tol=1e-12)
 
 
 def differing(where: str, written: Mapping[str, Any], made: Iterable[Claim]) -> Iterator[str]:
-    """One line for every path whose written value is not the one that the rows give."""
+    """Yield one line for every path whose written value is not the one that the rows give."""
     expected = {claim.path: claim.value for claim in made}
     for path in dict.fromkeys([*expected, *written]):
         ours, theirs = expected.get(path, _ABSENT), written.get(path, _ABSENT)
@@ -118,13 +118,13 @@ def _words(value: Any) -> str:
 
 
 def short(line: str, limit: int = 300) -> str:
-    """One line of at most ``limit`` characters."""
+    """Shorten a text to one line of at most ``limit`` characters."""
     line = " ".join(line.split())
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
 def paths_by_identity(results: Results) -> dict[int, str]:
-    """``id`` of every model in the results -> its path, for views that mark what they print."""
+    """Map ``id`` of every model in the results -> its path, for views that mark what they print."""
     found: dict[int, str] = {}
     _collect(results, "", found)
     return found
@@ -163,7 +163,7 @@ def _function(place: str) -> str:
 
 
 def pack(found: Sequence[Claim], renderer: str) -> str:
-    """The ledger as base64 of compressed ASCII JSON, which is inert inside HTML."""
+    """Encode the claims as base64 of compressed ASCII JSON, which is inert inside HTML."""
     data = json.dumps({"renderer": renderer, "claims": found}, separators=(",", ":"))
     return base64.b64encode(zlib.compress(data.encode("ascii"), 9)).decode("ascii")
 

@@ -84,12 +84,12 @@ FEW_PROMPTS = 5
 
 
 def too_few(numbers: Sequence[Number]) -> bool:
-    """Whether no category has enough prompts for a conclusion about it alone."""
+    """Test whether no category has enough prompts for a conclusion about it alone."""
     return max((number.n for number in numbers), default=0) < FEW_PROMPTS
 
 
 def comparison_rows(tables: Tables, facts: Facts, power: Mapping[str, JudgePower]) -> list[Comparison]:
-    """One row per judge, suite and pair of systems, in the order of the experiment."""
+    """Compute one row per judge, suite and pair of systems, in the order of the experiment."""
     prompts = {
         (row["suite"], row["prompt_id"]): _Prompt(row["category"], row["family"]) for row in tables["prompts"]
     }
@@ -135,7 +135,7 @@ def comparison_rows(tables: Tables, facts: Facts, power: Mapping[str, JudgePower
 
 
 def _orders(verdicts: Sequence[Row]) -> Literal[0, 1, 2]:
-    """Most orders of one pair. ``unknown`` is one order too: imported, and not recorded which."""
+    """Most orders of one pair. ``unknown`` is one order too: imported without its order."""
     pairs = group((v for v in verdicts if v["order"] != "none"), "prompt_id").values()
     most = max((len({verdict["order"] for verdict in pair}) for pair in pairs), default=0)
     return 2 if most > 1 else 1 if most else 0
@@ -215,7 +215,7 @@ def _lengths(responses: Sequence[Row]) -> dict[tuple[Any, ...], dict[str, int]]:
 
 
 def comparison_sentence(row: Comparison, kind: str) -> str:
-    """One comparison in words; net wins are wins minus losses, in percent of the prompts (omega)."""
+    """State one comparison in words; net wins are wins minus losses, in percent of the prompts (omega)."""
     who = f"{row.system} against {row.baseline} ({row.suite}, {row.judge})"
     basis = f"n = {row.n}, {row.n_draws} ties"
     if row.n == 0:

@@ -24,7 +24,7 @@ from aligner_bench.store.tables import Tables
 
 
 def compute(tables: Tables, facts: Facts) -> Results:
-    """Every published number of a run."""
+    """Compute every published number of a run."""
     judges = [
         judge_power(row, tables, panel(facts.ensembles.get(row["judge"], ()), tables))
         for row in tables["judges"]

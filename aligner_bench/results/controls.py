@@ -14,7 +14,7 @@ CONTROLS: Mapping[str, Control] = {"identity": "calibration", "resample": "contr
 
 
 def control_outcome(row: Comparison, control: Control) -> tuple[bool, str]:
-    """Whether a control came out as expected, and the words for it.
+    """Decide whether a control came out as expected, and say so.
 
     A calibration compares equal texts, so that every pair must tie. A control is the upstream again with
     another seed, so that the interval should contain 50 %.

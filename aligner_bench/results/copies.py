@@ -28,7 +28,7 @@ class Copies(Published):
 
 
 def copy_rows(tables: Tables, facts: Facts) -> list[Copies]:
-    """The reference-copy screen of every comparison.
+    """Screen every comparison for copies of the reference.
 
     Systems that share an upstream model are left out: they resemble each other without copying.
     """
@@ -59,7 +59,7 @@ def copy_rows(tables: Tables, facts: Facts) -> list[Copies]:
 
 
 def copy_warnings(found: Sequence[Copies]) -> list[str]:
-    """One line per system whose answers repeat the reference's more often than by chance."""
+    """Write one line per system whose answers repeat the reference's more often than by chance."""
     return [
         f"{row.system} ({row.suite}): {row.identical} of {row.n} answers are identical to those of "
         f"{row.reference}, {row.prefix_sharing} share their first 100 characters with them: "

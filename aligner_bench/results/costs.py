@@ -63,7 +63,7 @@ class _Sum(NamedTuple):
 
 
 def cost_rows(tables: Tables) -> list[CostRow]:
-    """Systems suite by suite, then judges, then raters."""
+    """Compute the costs of systems suite by suite, then judges, then raters."""
     return [*_systems(tables), *_judges_or_raters("judge", tables), *_judges_or_raters("rater", tables)]
 
 

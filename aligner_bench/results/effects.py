@@ -63,7 +63,7 @@ class Actor(Published):
 
 
 def effects(system: TracedSystem) -> list[Effect]:
-    """The effect matrix: rows by actor, columns by inspector, in order of first appearance."""
+    """Compute the effect matrix: rows by actor, columns by inspector, in order of first appearance."""
     cells: dict[tuple[str, str], Sample] = {}
     own: set[tuple[str, str]] = set()
     for answer in system.answers:
@@ -108,7 +108,7 @@ def _verdict(change: Number, p_holm: float) -> EffectVerdict:
 
 
 def actors(system: TracedSystem, effects: Sequence[Effect]) -> list[Actor]:
-    """One row per actor, by name; ``effects`` are the system's effect matrix."""
+    """Compute one row per actor, by name; ``effects`` are the system's effect matrix."""
     actions: Counter[tuple[str, str]] = Counter()
     touched: dict[str, set[str]] = {}
     inspectors: dict[str, str] = {}

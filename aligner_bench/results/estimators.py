@@ -1,4 +1,4 @@
-"""Estimators of published numbers: from values and prompt families to a ``Number`` with its interval."""
+"""Define the estimators of published numbers: values and families in, a ``Number`` out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Families = Sequence[str] | None
 
 
 def repeated(families: Families) -> Families:
-    """The families where some has several prompts; None where every prompt is a family of its own."""
+    """Keep the families where some has several prompts; None where every prompt is a family of its own."""
     return families if families and len(set(families)) < len(families) else None
 
 
@@ -51,7 +51,7 @@ def _mean_amount(values: Sequence[float], families: Families = None) -> Number:
 
 
 def rate(definition: str) -> Estimator:
-    """The win rate by one of ``stats.definitions.DEFINITIONS``, from preferences in [0, 1]."""
+    """Make the estimator of a win rate by one of ``stats.definitions.DEFINITIONS``, from preferences."""
 
     def make(values: Sequence[float], families: Families = None) -> Number:
         from aligner_bench.stats.winrate import win_rate
@@ -118,7 +118,7 @@ def _standard_error(values: Sequence[float]) -> float | None:
 
 
 def spread(values: Sequence[float]) -> float | None:
-    """Sample standard deviation; None for fewer than two values."""
+    """Compute the sample standard deviation; None for fewer than two values."""
     import numpy as np
 
     return float(np.std(np.array(values, dtype=np.float64), ddof=1)) if len(values) > 1 else None

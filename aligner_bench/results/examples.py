@@ -35,7 +35,7 @@ class Example(Published):
 
 
 def examples(system: TracedSystem) -> list[Example]:
-    """At most five answers, chosen by the change of their lowest score."""
+    """Choose at most five answers by the change of their lowest score."""
     gains = {}
     for answer in system.answers:
         end = answer.trace.moves[-1].after
@@ -68,5 +68,5 @@ def _example(system: TracedSystem, answer: TracedAnswer, reason: str) -> Example
 
 
 def moves_of(answer: TracedAnswer) -> list[Move]:
-    """The moves that lead to the answer, without the candidates of a choice."""
+    """List the moves that lead to the answer, without the candidates of a choice."""
     return [move for move in answer.trace.moves if move.action != "candidate"]

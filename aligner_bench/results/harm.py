@@ -80,13 +80,13 @@ _FAILURE = "failed"
 
 
 def rater_powers(tables: Tables) -> list[RaterPower]:
-    """Every rater against the answers whose label is known."""
+    """Compute the power of every rater from answers with a known label."""
     tried = group(tables.get("rater_audits", ()), "rater")
     return [_power(row, tried.get((row["rater"],), ())) for row in tables.get("raters", ())]
 
 
 def _power(rater: Row, tried: Sequence[Row]) -> RaterPower:
-    """Power is shown by an accuracy whose interval lies above 50 %, and by the use of both labels."""
+    """A rater has power where the interval of its accuracy lies above 50 %."""
     accuracy = j.RATER_ACCURACY.optional([_is_right(row) for row in tried])
     bad = j.SENSITIVITY.optional([_is_right(row) for row in tried if row["harmful"]])
     fine = j.SPECIFICITY.optional([_is_right(row) for row in tried if not row["harmful"]])
@@ -125,7 +125,7 @@ def _power_words(
 def harm_rows(
     tables: Tables, suites: Sequence[Mapping[str, Any]], powers: Sequence[RaterPower]
 ) -> list[HarmRow]:
-    """One row a suite, rater and system, in the order of suites, raters and the systems' answers."""
+    """Compute one row per suite, rater and system, in the order of suites, raters and answers."""
     able = {power.rater: power.has_power for power in powers}
     categories = {(row["suite"], row["prompt_id"]): row["category"] for row in tables["prompts"]}
     rules = _partial(tables)
@@ -245,7 +245,7 @@ def _words(number: Number | None) -> str:
 
 
 def sentence(row: HarmRow) -> str:
-    """One row in words."""
+    """State one row in words."""
     who = f"{row.system} ({row.suite}, {row.rater})"
     if row.after is None:
         return f"{who}: no answer has a label ({sum(row.failures.values())} failed)."
@@ -259,12 +259,12 @@ def sentence(row: HarmRow) -> str:
 
 
 def headlines(rows: Sequence[HarmRow]) -> list[str]:
-    """Sentences of raters with power about corrected systems."""
+    """Collect the sentences of raters with power about corrected systems."""
     return [row.sentence for row in rows if row.has_power and row.before is not None]
 
 
 def warnings(rows: Sequence[HarmRow], powers: Sequence[RaterPower]) -> list[str]:
-    """Raters without power, and answers without a label."""
+    """Warn of raters without power and answers without a label."""
     found = [power.sentence for power in powers if not power.has_power]
     for row in rows:
         if row.failures:

@@ -26,7 +26,7 @@ class InspectorQuality(Published):
 
 
 def inspector_rows(tables: Tables) -> list[InspectorQuality]:
-    """One row per inspector: accuracy and AUC on its held-out pairs."""
+    """Compute one row per inspector: accuracy and AUC on its held-out pairs."""
     return [
         InspectorQuality(
             inspector=name,
@@ -41,7 +41,7 @@ def inspector_rows(tables: Tables) -> list[InspectorQuality]:
 
 
 def quality(scores: Sequence[tuple[float, float]], lengths: Sequence[tuple[int, int]]) -> dict[str, Any]:
-    """Accuracy at 0.5 and AUC of (worse, better) scores, and AUC on pairs within 10 % of each other's length.
+    """Compute accuracy at 0.5, AUC of (worse, better) scores, and AUC on pairs within 10 % in length.
 
     AUC is the Mann-Whitney probability that a better answer's score exceeds a worse one's, ties half.
     """

@@ -39,14 +39,14 @@ class JudgePower(Published):
 
 
 def slot_limits() -> tuple[float, float]:
-    """The first-slot shares between which a judge's power is not denied."""
+    """Return the first-slot shares beyond which a judge has no power."""
     from aligner_bench.stats.judge_power import SLOT_LIMITS
 
     return SLOT_LIMITS
 
 
 def judge_power(judge: Row, tables: Tables, members: Panel | None) -> JudgePower:
-    """Contract 6: accuracy on pairs with a known winner, consistency and first-slot share."""
+    """Compute contract 6: accuracy on pairs with a known winner, consistency and first-slot share."""
     name = judge["judge"]
     audits = [row for row in tables["audits"] if row["judge"] == name]
     verdicts = group(tables["verdicts"], "judge").get((name,), [])
@@ -78,7 +78,7 @@ def judge_power(judge: Row, tables: Tables, members: Panel | None) -> JudgePower
 def power_sentence(
     judge: Mapping[str, Any], accuracy: Number | None, first_slot: Number | None
 ) -> tuple[bool, str]:
-    """Whether a judge has power, and the sentence that says why, with the thresholds (contract 6).
+    """Decide whether a judge has power, with the sentence that says why, with the thresholds (contract 6).
 
     ``judge`` is its row of the judges table. Imported verdicts come from a judge that cannot be tried here:
     its numbers are printed, its power is not claimed, and they stay out of the gate.

@@ -45,7 +45,7 @@ def control_length(
     positions: Mapping[str, int] | None = None,
     published: LengthData | None = None,
 ) -> LengthControl | None:
-    """The LC rate, the rate among pairs of like length, and the rate by quintile of the length difference.
+    """Compute the LC rate, the rate among pairs of like length, and the rate by quintile of the difference.
 
     ``candidate`` and ``baseline`` are characters of the answers by prompt_id. ``positions`` are the prompts'
     places in AlpacaEval's own order, by which its code deals them into folds; other suites are dealt by id.

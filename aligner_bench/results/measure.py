@@ -81,11 +81,11 @@ class Measure:
         return f"{self.estimator.name}({self.of})"
 
     def __call__(self, *args: Any) -> Any:
-        """The number of the estimator's own arguments: counts, p values and fitted numbers."""
+        """Make a number from the estimator's own arguments: counts, p values and fitted numbers."""
         return self.estimator.make(*args)
 
     def number(self, values: Sequence[float], clusters: Sequence[str] | None = None) -> Number:
-        """The number with its interval; its value is None where there are no values.
+        """Make the number with its interval; its value is None where there are no values.
 
         ``clusters`` are the prompts' families, one per value.
         """
@@ -93,23 +93,23 @@ class Measure:
         return made
 
     def optional(self, values: Sequence[float]) -> Number | None:
-        """As ``number``; None where there are no values."""
+        """Make the number; None where there are no values."""
         return self.number(values) if values else None
 
     def of_rows(self, rows: Sequence[Any]) -> list[float]:
-        """The values of the rows that count, in order. ValueError for a measure without values per prompt."""
+        """List the values of the rows that count, in order. ValueError for a measure without such values."""
         if self.values is None:
             raise ValueError(f"measure {self.name!r} has no value per prompt")
         return [value for value in self.values(rows) if value is not None]
 
     def total(self, rows: Sequence[Any]) -> int:
-        """The sum of the values of the rows: for counts."""
+        """Sum the values of the rows: for counts."""
         return int(sum(self.of_rows(rows)))
 
     def __get_pydantic_json_schema__(
         self, core_schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> Mapping[str, Any]:
-        """A field annotated with a measure is described by its definition."""
+        """Describe a field annotated with a measure by its definition."""
         schema = handler(core_schema)
         return {**schema, "description": self.definition} if "$ref" not in schema else schema
 
@@ -132,5 +132,5 @@ class Setting:
 
 
 def per_row(value: Callable[[Any], float | None]) -> PerPrompt:
-    """Values of rows from a function of one row."""
+    """Make values of rows from a function of one row."""
     return lambda rows: [value(row) for row in rows]

@@ -24,21 +24,21 @@ class Published(BaseModel):
 
 
 class Number(Published):
-    """A number with what is needed to believe it. None stands for "cannot be computed from these rows"."""
+    """A number with its interval and n. None: it cannot be computed from these rows."""
 
     value: float | None
     lower: float | None
     upper: float | None
-    n: int = Field(description="observations the number rests on")
+    n: int = Field(description="observations behind the number")
     method: str = Field(description="how the interval was made")
 
     def floored(self) -> Number:
-        """The number with its lower end at 0 at least, for what cannot be negative."""
+        """Raise the lower end to 0, for numbers that cannot be negative."""
         return self if self.lower is None else self.model_copy(update={"lower": max(self.lower, 0.0)})
 
     @classmethod
     def of(cls, estimate: Any) -> Number:
-        """From a ``stats.Estimate``; NaN and infinities become None, which JSON can hold."""
+        """Make a number from a ``stats.Estimate``; NaN and infinities become None, which JSON can hold."""
 
         def finite(x: float) -> float | None:
             return float(x) if math.isfinite(x) else None
@@ -53,7 +53,7 @@ class Number(Published):
 
 
 def points(number: Number) -> str:
-    """A difference in points with its interval, as in "+12.3 points (95 % 8.9 to 15.6)"."""
+    """Format a difference in points with its interval, as in "+12.3 points (95 % 8.9 to 15.6)"."""
     if number.value is None or number.lower is None or number.upper is None:
         return "not computable"
     low, high = (f"{100 * end:+.1f}" for end in (number.lower, number.upper))
@@ -61,7 +61,7 @@ def points(number: Number) -> str:
 
 
 def percent(number: Number) -> str:
-    """A share with its interval, as in "36 % (95 % 22 to 52, n = 48)"."""
+    """Format a share with its interval, as in "36 % (95 % 22 to 52, n = 48)"."""
     if number.value is None or number.lower is None or number.upper is None:
         return "not computable"
     ends = f"{100 * number.lower:.0f} to {100 * number.upper:.0f}"

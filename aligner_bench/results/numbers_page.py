@@ -16,10 +16,10 @@ from aligner_bench.results.places import published_at
 _INTRO = """# Numbers
 
 Every number that a run publishes. This page is generated from `aligner_bench/results/measures/` by
-`python -m aligner_bench.results.numbers_page docs/numbers.md`, and a test compares the two. *Made by* is the call
-that `verify --claims` lists; *fields* are those of `leaderboard.json`. Shares, preferences and scores are fractions
-from 0 to 1. ↑: more is better, ↓: less is better. Numbers with ⇄ have one value per prompt, which `compare` and
-`gate` pair between two runs under that name.
+`python -m aligner_bench.results.numbers_page docs/numbers.md`, and a test compares the two. *Made by* is the
+call that `verify --claims` lists; *fields* are those of `leaderboard.json`. Shares, preferences and scores
+are fractions from 0 to 1. ↑: more is better, ↓: less is better. Numbers with ⇄ have one value per prompt,
+which `compare` and `gate` pair between two runs under that name.
 """
 _TITLES = {
     "comparisons": "Comparisons: one system against another, by a judge",
@@ -32,7 +32,7 @@ _ARROWS = {1: " ↑", 0: "", -1: " ↓"}
 
 
 def page() -> str:
-    """The page as Markdown."""
+    """Render the page as Markdown."""
     places = published_at()
     parts = [_INTRO]
     for subject, measures in SUBJECTS.items():

@@ -26,7 +26,7 @@ class Oracle(Published):
 
 
 def oracles(system: TracedSystem) -> Iterator[Oracle]:
-    """The gap of one system; answers count whose texts were all scored by the inspectors of the start."""
+    """Compute the gap of one system; over answers whose texts were all scored by the first inspectors."""
     end, best, gap = Sample(), Sample(), Sample()
     for answer in system.answers:
         names = set(answer.trace.scores)

@@ -12,7 +12,7 @@ _KEPT = ("order", "status", "preference", "detail")
 
 
 def judged_pairs(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """One mapping per judge and pair of systems: the preference over both orders, and the verdicts."""
+    """Combine verdicts into one mapping per judge and pair of systems: preference and single verdicts."""
     found = []
     for (judge, candidate, baseline), orders in group(rows, "judge", "candidate", "baseline").items():
         preference = combine(orders)

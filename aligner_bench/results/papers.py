@@ -44,7 +44,7 @@ class PaperRow(Published):
 
 
 def differs(row: PaperRow) -> bool:
-    """Whether ours differs from the published rate: the interval of the difference excludes 0."""
+    """Test whether ours differs from the published rate: the interval of the difference excludes 0."""
     found = row.difference
     if found is None or found.lower is None or found.upper is None:
         return False
@@ -54,7 +54,7 @@ def differs(row: PaperRow) -> bool:
 def paper_rows(
     tables: Tables, rows: Sequence[Comparison], paper: Mapping[str, Any] | None, scale: str
 ) -> list[PaperRow]:
-    """Every cell of the declared table; none where the experiment names no table."""
+    """Compute every cell of the declared table; none where the experiment names no table."""
     if paper is None:
         return []
     found = {(row.suite, row.judge, row.system, row.baseline): row for row in rows}
@@ -119,7 +119,7 @@ def _macro(tables: Tables, row: Comparison) -> Number:
 
 
 def difference(ours: Number, published: float, n: int | None, definition: str) -> Number | None:
-    """Ours minus the published rate, with an interval.
+    """Compute ours minus the published rate, with an interval.
 
     Where the paper's n is known and its rate is a share, that rate gets Wilson's interval and both are joined
     by MOVER (Zou and Donner 2008, Stat. Med. 27:1693); elsewhere it counts as exact, and ``method`` says so.

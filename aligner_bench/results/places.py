@@ -26,19 +26,19 @@ class Place(NamedTuple):
 
 
 def places(model: type[BaseModel] = Results) -> list[Place]:
-    """Every numeric field that the model publishes, mappings with known keys by key."""
+    """List every numeric field that the model publishes, mappings with known keys by key."""
     return list(_of_model(model, ""))
 
 
 @functools.cache
 def measures_by_place() -> Mapping[str, Measure]:
-    """Path -> measure, for all fields of ``Results`` that have one."""
+    """Map path -> measure, for all fields of ``Results`` that have one."""
     return {place.path: place.measure for place in places() if place.measure is not None}
 
 
 @functools.cache
 def origins() -> Mapping[str, Origin]:
-    """Section of ``Results`` -> the table that its rows are made from."""
+    """Map section of ``Results`` -> the table that its rows are made from."""
     found = {}
     for name, field in Results.model_fields.items():
         for model in _models(field.annotation):
@@ -48,7 +48,7 @@ def origins() -> Mapping[str, Origin]:
 
 
 def published_at() -> dict[str, list[str]]:
-    """Name of a measure -> the places where it is published."""
+    """Map name of a measure -> the places where it is published."""
     found: dict[str, list[str]] = {}
     for path, measure in measures_by_place().items():
         found.setdefault(measure.name, []).append(path)

@@ -39,7 +39,7 @@ class RefusalTransitions(Published):
 
 
 def refusal_rows(tables: Tables) -> list[RefusalTransitions]:
-    """One matrix per corrected system and suite."""
+    """Compute one matrix per corrected system and suite."""
     found = [
         refusal_transitions(suite, system, rows)
         for (suite, system), rows in group(tables["responses"], "suite", "system").items()
@@ -50,7 +50,7 @@ def refusal_rows(tables: Tables) -> list[RefusalTransitions]:
 def refusal_transitions(
     suite: str, system: str, rows: Sequence[Mapping[str, Any]]
 ) -> RefusalTransitions | None:
-    """The matrix of one corrected system, rows by the upstream's label; None for an uncorrected one."""
+    """Compute the matrix of one corrected system, rows by the upstream's label; None without a corrector."""
     corrected = [row for row in rows if row["upstream"] is not None]
     if not corrected:
         return None
@@ -76,7 +76,7 @@ def refusal_transitions(
 
 
 def label(text: str | None, failed: bool, rater: RefusalRater) -> str:
-    """One of ``LABELS``. Rules cannot tell whether a compliant answer is harmful."""
+    """Choose one of ``LABELS``. Rules cannot tell whether a compliant answer is harmful."""
     if failed or text is None or not text.strip():
         return "failed"
     found = rater.rate(text).label

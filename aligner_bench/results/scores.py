@@ -25,7 +25,7 @@ class ScoreState(Published):
 
 
 def score_rows(tables: Tables) -> list[ScoreState]:
-    """Score distributions of systems whose traces hold scores at the start: squads."""
+    """Compute score distributions of systems whose traces hold scores at the start: squads."""
     states = []
     for (suite, system), rows in group(tables["responses"], "suite", "system").items():
         traces = [json.loads(row["trace"]) for row in rows]

@@ -22,7 +22,7 @@ _DEFECTS = {
 def headline(
     rows: Sequence[Comparison], systems: Sequence[SystemRow], judges: Sequence[JudgePower], chosen: str | None
 ) -> list[str]:
-    """The result in words, by the chosen judge, or the first one with power."""
+    """State the result in words, by the chosen judge, or the first one with power."""
     able = [judge.judge for judge in judges if judge.has_power]
     imported = [judge.judge for judge in judges if judge.not_audited]
     if not able and imported and chosen is None:
@@ -47,7 +47,7 @@ def headline(
 def warnings(
     rows: Sequence[Comparison], systems: Sequence[SystemRow], judges: Sequence[JudgePower], scale: str
 ) -> list[str]:
-    """What a reader must know before using the numbers."""
+    """List what a reader must know before using the numbers."""
     found = []
     if scale == "smoke":
         found.append(

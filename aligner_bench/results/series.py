@@ -34,6 +34,11 @@ class Key(NamedTuple):
     system: str
     baseline: str
 
+    @classmethod
+    def of(cls, row: Any) -> Key:
+        """Read the key of a row with fields of these names."""
+        return cls(row.metric, row.suite, row.judge, row.system, row.baseline)
+
     def __str__(self) -> str:
         who = f"{self.system} against {self.baseline}" if self.baseline else self.system
         place = f"{self.suite}, {self.judge}" if self.judge else self.suite
@@ -57,7 +62,7 @@ class Question(NamedTuple):
 
 
 def questions(tables: Tables) -> dict[str, dict[str, Question]]:
-    """Suite -> prompt_id -> its family (the prompt itself where it has none) and category."""
+    """Read suite -> prompt_id -> family and category; a prompt without a family is its own."""
     found: dict[str, dict[str, Question]] = {}
     for row in tables["prompts"]:
         family = row["family"] or row["prompt_id"]
@@ -66,13 +71,13 @@ def questions(tables: Tables) -> dict[str, dict[str, Question]]:
 
 
 def observations(tables: Tables) -> list[Series]:
-    """Every series of a run that has a value, comparisons first."""
+    """Collect every series of a run that has a value, comparisons first."""
     found = (*_of_comparisons(tables), *_of_systems(tables), *_of_ratings(tables))
     return [series for series in found if series.values]
 
 
 def _of_ratings(tables: Tables) -> Iterator[Series]:
-    """Harm after correction. In keys a rater takes the place of a judge: it can lack power, too."""
+    """Harm after correction. In keys a rater takes the place of a judge: it can lack power too."""
     after = (row for row in tables.get("ratings", ()) if row["side"] == "after")
     for (suite, rater, system), rows in group(after, "suite", "rater", "system").items():
         yield _series(HARM_RATE, (suite, rater, system, ""), [row["prompt_id"] for row in rows], rows)

@@ -42,7 +42,7 @@ class OrderUse(Published):
 
 
 def step_tables(tables: Tables) -> dict[str, list[Any]]:
-    """The tables about steps, by their names in the results."""
+    """Compute the tables about steps, by their names in the results."""
     makers: dict[str, Callable[[TracedSystem], Iterable[Any]]] = {
         "gains": _gains,
         "orders": _orders,

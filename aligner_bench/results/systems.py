@@ -38,7 +38,7 @@ class SystemRow(Published):
 
 
 def system_rows(tables: Tables) -> list[SystemRow]:
-    """One row per system and suite."""
+    """Compute one row per system and suite."""
     return [
         _system(suite, system, rows)
         for (suite, system), rows in group(tables["responses"], "suite", "system").items()

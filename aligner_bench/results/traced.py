@@ -52,12 +52,12 @@ class Sample:
         self.families.append(family)
 
     def number(self, measure: Measure) -> Number:
-        """The measure of these values."""
+        """Make the number of a measure from these values."""
         return measure.number(self.values, self.families)
 
 
 def traced_systems(tables: Tables) -> Iterator[TracedSystem]:
-    """Every system on every suite whose traces begin with an upstream answer and have further steps."""
+    """Yield every system on every suite whose traces begin with an upstream answer and have further steps."""
     prompts = {(row["suite"], row["prompt_id"]): row for row in tables["prompts"]}
     for (suite, system), rows in group(tables["responses"], "suite", "system").items():
         found = [_answer(row, prompts[suite, row["prompt_id"]]) for row in rows if len(row["trace"]) > 2]
@@ -78,5 +78,5 @@ def _answer(row: Row, prompt: Row) -> TracedAnswer:
 
 
 def shared(before: Scores, after: Scores) -> list[str]:
-    """The inspectors that scored both texts."""
+    """List the inspectors that scored both texts."""
     return [name for name in before if name in after]

@@ -18,7 +18,7 @@ _ALPHA = 0.05
 
 
 class TrendRow(Published):
-    """Does the preference against one baseline grow with the aligner's size?"""
+    """The change of the preference against one baseline with the aligner's size."""
 
     origin: ClassVar = Origin("verdicts")
     name: str
@@ -35,7 +35,7 @@ class TrendRow(Published):
 
 
 def trend_rows(tables: Tables, trends: Mapping[str, Sizes], power: Mapping[str, bool]) -> list[TrendRow]:
-    """One row for each declared trend, suite, judge and baseline that has verdicts on two sizes or more.
+    """Compute one row for each declared trend, suite, judge and baseline with verdicts on two sizes.
 
     ``power``: judge -> whether it has discriminating power.
     """

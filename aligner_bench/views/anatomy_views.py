@@ -27,7 +27,7 @@ class Anatomies:
 
 
 def sections(results: Results) -> dict[str, Any]:
-    """``anatomies``: one entry per suite with rewrites."""
+    """Arrange ``anatomies``: one entry per suite with rewrites."""
     found = []
     for no, suite in enumerate(results.suites):
         rows = [row for row in results.anatomy if row.suite == suite.name]

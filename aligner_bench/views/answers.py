@@ -14,7 +14,7 @@ MOST_PROMPTS = 10_000
 
 
 def answers(tables: Mapping[str, Sequence[Row]]) -> list[dict[str, Any]]:
-    """For each prompt its question, every system's answer with trace and ratings, and the verdicts on them.
+    """Collect for each prompt its question, every system's answer with trace and ratings, and verdicts.
 
     Where there are more than ``MOST_PROMPTS`` prompts, that many are shown, evenly spaced over the run.
     """

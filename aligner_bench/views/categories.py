@@ -1,4 +1,4 @@
-"""Rates by category (Ngweta et al. 2024, Fig. 3): covered categories first, opponents side by side."""
+"""Show rates by category (Ngweta et al. 2024, Fig. 3): covered categories first, opponents side by side."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class _Chart(NamedTuple):
 
 
 def category_figures(results: Results) -> dict[str, list[Figure]]:
-    """Suite -> its charts by judge.
+    """Draw the charts of each suite by judge.
 
     A candidate with more opponents than an opponent has candidates gets a chart of its own, with all its
     opponents side by side; otherwise each baseline has one, with all candidates.

@@ -1,4 +1,4 @@
-"""The report's charts as inline SVG, each drawn wide and narrow; the page shows the one that fits."""
+"""Draw the report's charts as inline SVG, each drawn wide and narrow; the page shows the one that fits."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ class Axis:
 
 
 def both(ident: str, draw: Callable[[str, float], Markup]) -> Markup:
-    """A chart in both widths; ``draw`` gets an id that is unique on the page and the width in pixels."""
+    """Draw a chart in both widths; ``draw`` gets an id that is unique on the page and the width in pixels."""
     return draw(f"{ident}-w", WIDE) + draw(f"{ident}-n", NARROW)
 
 
 def interval_bar(number: Number | None, label: str, css: str = "", reach: float = 0.5) -> Markup:
-    """A small bar from 50 % - ``reach`` to 50 % + ``reach``: the line at 50 %, the interval and the point."""
+    """Draw a small bar from 50 % - ``reach`` to 50 % + ``reach``: line, interval and point."""
     if number is None or number.value is None:
         return Markup('<span class="none">no value</span>')
     width, middle = 116.0, 11.0
@@ -89,7 +89,7 @@ class _Bar(Canvas):
 
 
 def forest(ident: str, title: str, groups: Sequence[Group], axis: Axis) -> Markup:
-    """Points with intervals in rows, grouped under headings, with value, interval and note written out."""
+    """Draw points with intervals in rows, grouped under headings, with value, interval and note."""
     desc = "; ".join(
         f"{group.label}: " + ", ".join(f"{m.label} {with_interval(m.number)} {m.note}" for m in group.marks)
         for group in groups
@@ -140,7 +140,7 @@ def _forest_wide(canvas: Canvas, groups: Sequence[Group], axis: Axis, width: flo
 
 
 def _grounds(canvas: Canvas, groups: Sequence[Group], heights: Sequence[float], width: float) -> None:
-    """The ground of shaded groups, under everything else."""
+    """Backgrounds of shaded groups, below everything else."""
     top = _TOP
     for group, height in zip(groups, heights, strict=True):
         if group.shaded:
@@ -218,7 +218,7 @@ def _point(canvas: Canvas, mark: Mark, left: float, right: float, y: float) -> N
 
 
 def trajectories(ident: str, title: str, states: Sequence[ScoreState], series: Sequence[str]) -> Markup:
-    """Mean inspector score at the start, after the first aligner and at the end: one panel per inspector.
+    """Draw mean inspector scores at the start, after the first aligner, at the end: a panel per inspector.
 
     ``series`` lists all systems of the run, so that each keeps its colour in every chart.
     """
@@ -326,7 +326,7 @@ def _path(
 
 
 def distributions(ident: str, title: str, states: Sequence[ScoreState]) -> Markup:
-    """Histograms of inspector scores at the three states: one row per system, one column per inspector."""
+    """Draw histograms of inspector scores by state: one row per system, one column per inspector."""
     inspectors = list(dict.fromkeys(state.inspector for state in states))
     systems = list(dict.fromkeys(state.system for state in states))
     cells = [(system, inspector) for system in systems for inspector in inspectors]
@@ -382,7 +382,7 @@ def _histogram(canvas: Canvas, state: ScoreState, left: float, right: float, top
 
 
 def amount_bar(value: int, most: int) -> Markup:
-    """A bar with the length of ``value`` relative to ``most``, without the number."""
+    """Draw a bar with the length of ``value`` relative to ``most``, without the number."""
     canvas = _Bar(f"{value} of at most {most}")
     canvas.rect(0, 5, 90 * value / most if most else 0, 8, "amount")
     return canvas.markup(90, 18, "mini")

@@ -13,7 +13,7 @@ _FREE = "no price"
 
 
 def tables(results: Results) -> list[tuple[str, list[CostRow]]]:
-    """Title and rows of each table: systems by suite, judges, raters; judges and raters at the end."""
+    """Collect title and rows of each table: systems by suite, then judges, then raters."""
     found = [
         (suite.name, [r for r in results.costs if r.what == "system" and r.suite == suite.name])
         for suite in results.suites
@@ -23,12 +23,12 @@ def tables(results: Results) -> list[tuple[str, list[CostRow]]]:
 
 
 def usd(row: CostRow) -> str:
-    """A row's cost: an amount, "no price" for own models, or unknown."""
+    """Format a row's cost: an amount, "no price" for own models, or unknown."""
     return _FREE if row.price == "none" else dollars(row.usd)
 
 
 def repair(row: CostRow) -> str:
-    """Cost of one repair: tokens, and dollars where there is a price."""
+    """Format the cost of one repair: tokens, and dollars where there is a price."""
     if row.tokens_per_repair is None:
         return NONE
     tokens = f"{count(round(row.tokens_per_repair))} tokens"
@@ -36,7 +36,7 @@ def repair(row: CostRow) -> str:
 
 
 def price_words(rows: Sequence[CostRow]) -> str:
-    """One sentence about the prices."""
+    """State the prices in one sentence."""
     kinds = {row.price for row in rows}
     if "unknown" in kinds:
         names = dict.fromkeys(row.name for row in rows if row.price == "unknown")
@@ -50,7 +50,7 @@ def price_words(rows: Sequence[CostRow]) -> str:
 
 
 def lines(results: Results) -> list[list[str]]:
-    """Rows for the terminal and Markdown, in the order of ``HEADS``."""
+    """Format rows for the terminal and Markdown, in the order of ``HEADS``."""
     return [
         [
             row.what,

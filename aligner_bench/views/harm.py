@@ -36,7 +36,7 @@ class Board:
 
 
 def boards(results: Results) -> list[Board]:
-    """Suite by suite, raters with power first."""
+    """Arrange the boards suite by suite, raters with power first."""
     raters = sorted(results.raters, key=lambda rater: not rater.has_power)
     found = []
     for number, suite in enumerate(results.suites):

@@ -15,7 +15,7 @@ _HIDDEN = re.compile(
 
 
 def visible(text: str) -> str:
-    """The text with every character that would hide, reorder or break it replaced by ``⟦U+XXXX⟧``.
+    """Replace every character that would hide, reorder or break the text by ``⟦U+XXXX⟧``.
 
     The result can always be encoded as UTF-8, and is shown in memory order.
     """
@@ -23,5 +23,5 @@ def visible(text: str) -> str:
 
 
 def shown(value: object) -> Markup:
-    """A value as HTML text or attribute value: made visible, then escaped. Markup passes unchanged."""
+    """Make a value visible and escape it for HTML text or attributes. Markup passes unchanged."""
     return value if isinstance(value, Markup) else escape(visible(str(value)))

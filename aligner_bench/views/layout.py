@@ -76,7 +76,7 @@ class Figure:
 
 
 def boards(results: Results) -> dict[str, list[Board]]:
-    """Suite -> its boards; judges with power first, contenders from the highest bar rate down."""
+    """Arrange the boards of each suite; judges with power first, contenders by falling bar rate."""
     kinds = system_kinds(results)
     judges = sorted(results.judges, key=lambda judge: not judge.has_power)
     return {
@@ -90,7 +90,7 @@ def boards(results: Results) -> dict[str, list[Board]]:
 
 
 def system_kinds(results: Results) -> dict[tuple[str, str], str]:
-    """(suite, system) -> kind."""
+    """Map (suite, system) -> kind."""
     return {(row.suite, row.system): row.kind for row in results.systems}
 
 
@@ -107,17 +107,17 @@ def _board(
 
 
 def bar_rate(row: Comparison) -> Number:
-    """The rate that bars and category charts show: ``discrete``, in which 50 % means no difference."""
+    """Choose the rate that bars and category charts show: ``discrete``, in which 50 % means no difference."""
     return rate_of(row.rates)
 
 
 def rate_of(rates: dict[str, Number]) -> Number:
-    """The bar's definition among rates; a number without a value where it is missing."""
+    """Choose the bar's definition among rates; a number without a value where it is missing."""
     return rates.get(BAR_DEFINITION) or Number(value=None, lower=None, upper=None, n=0, method="none")
 
 
 def power_words(judge: JudgePower) -> tuple[str, str]:
-    """CSS class and label for a judge's power."""
+    """Choose CSS class and label for a judge's power."""
     if judge.has_power:
         return "good", "has power"
     if judge.not_audited:
@@ -126,7 +126,7 @@ def power_words(judge: JudgePower) -> tuple[str, str]:
 
 
 def matrices(results: Results) -> list[tuple[Board, list[str], list[str], dict[tuple[str, str], Comparison]]]:
-    """Boards with several baselines, as (board, systems, baselines, cells)."""
+    """Arrange boards with several baselines, as (board, systems, baselines, cells)."""
     found = []
     for board in (board for group in boards(results).values() for board in group):
         baselines = list(dict.fromkeys(row.baseline for row in board.rows))
@@ -137,7 +137,7 @@ def matrices(results: Results) -> list[tuple[Board, list[str], list[str], dict[t
 
 
 def shade(row: Comparison) -> str:
-    """CSS class of a matrix cell: win or loss, strong where the comparison is decided."""
+    """Choose the CSS class of a matrix cell: win or loss, strong where the comparison is decided."""
     rate = bar_rate(row)
     if not row.has_power or rate.value is None:
         return "muted"
@@ -146,12 +146,12 @@ def shade(row: Comparison) -> str:
 
 
 def series(results: Results) -> list[str]:
-    """All systems in the order of the results: a system has the same colour in every chart."""
+    """List all systems in the order of the results: a system has the same colour in every chart."""
     return list(dict.fromkeys(row.system for row in results.systems))
 
 
 def repair_figures(results: Results) -> list[Figure]:
-    """One chart per suite: what each corrector repaired and damaged."""
+    """Draw one chart per suite: what each corrector repaired and damaged."""
     figures = []
     for no, suite in enumerate(results.suites):
         rows = [row for row in results.systems if row.suite == suite.name and (row.repair or row.damage)]
@@ -183,7 +183,7 @@ def _repair(row: SystemRow) -> Group:
 
 
 def score_figures(results: Results) -> list[tuple[str, Figure, Figure]]:
-    """Suite, mean trajectories, distributions; only suites with recorded scores."""
+    """Draw mean trajectories and distributions of each suite with recorded scores."""
     figures = []
     for no, suite in enumerate(results.suites):
         states = [state for state in results.trajectories if state.suite == suite.name]
@@ -203,7 +203,7 @@ def score_figures(results: Results) -> list[tuple[str, Figure, Figure]]:
 
 
 def audit_figure(results: Results) -> Figure | None:
-    """Accuracy, consistency and first-slot share of every judge on one axis."""
+    """Draw accuracy, consistency and first-slot share of every judge on one axis."""
     parts: tuple[tuple[Measure, str, int], ...] = (
         (KNOWN_WINNERS, "accuracy", 0),
         (CONSISTENCY, "consistency", 2),

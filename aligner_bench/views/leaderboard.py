@@ -39,7 +39,7 @@ _JUSTIFY: tuple[JustifyMethod, ...] = ("left", "left", *("right",) * 5, "left")
 
 
 def flat_rows(results: Results) -> list[dict[str, Any]]:
-    """One flat mapping per comparison: AlpacaEval's names, every rate in percent with its interval.
+    """Flatten each comparison: AlpacaEval's names, every rate in percent with its interval.
 
     ``n_total`` is AlpacaEval's: pairs with a verdict. ``n_prompts`` counts the failed and missing ones too.
     """
@@ -90,7 +90,7 @@ def _flat_length(row: Comparison) -> dict[str, Any]:
 
 
 def cells(results: Results) -> list[list[str]]:
-    """The short table: one list of cells per row."""
+    """Format the short table: one list of cells per row."""
     return [
         [
             row.suite,
@@ -107,7 +107,7 @@ def cells(results: Results) -> list[list[str]]:
 
 
 def interval(number: Number, signed: bool = False) -> str:
-    """Percent with its interval: ``52.1 [40.3, 63.8]``; a dash where it cannot be computed."""
+    """Format percent with its interval: ``52.1 [40.3, 63.8]``; a dash where it cannot be computed."""
     if number.value is None:
         return "–"
     sign = "+" if signed else ""
@@ -116,18 +116,18 @@ def interval(number: Number, signed: bool = False) -> str:
 
 
 def trends(results: Results) -> list[str]:
-    """Sentences about trends over size, by judges with power."""
+    """Collect the sentences about trends over size, by judges with power."""
     able = {judge.judge for judge in results.judges if judge.has_power}
     return [trend.sentence for trend in results.trends if trend.judge in able]
 
 
 def as_json(results: Results) -> str:
-    """The flat rows as a JSON list."""
+    """Render the flat rows as a JSON list."""
     return json.dumps(flat_rows(results), indent=1)
 
 
 def as_csv(results: Results) -> str:
-    """The flat rows as CSV with a header."""
+    """Render the flat rows as CSV with a header."""
     rows = flat_rows(results)
     stream = io.StringIO()
     writer = csv.DictWriter(stream, list(rows[0]) if rows else list(_FLAT), lineterminator="\n")
@@ -137,7 +137,7 @@ def as_csv(results: Results) -> str:
 
 
 def as_markdown(results: Results) -> str:
-    """The short table in Markdown, with the conclusions in words under it."""
+    """Render the short table in Markdown, followed by the conclusions in words."""
     lines = [markdown_line(_HEADS), markdown_line(["---"] * len(_HEADS))]
     lines += [markdown_line(row) for row in cells(results)]
     if costs.is_priced(results):
@@ -149,7 +149,7 @@ def as_markdown(results: Results) -> str:
 
 
 def markdown_line(row: Sequence[str]) -> str:
-    """One row of a Markdown table."""
+    """Render one row of a Markdown table."""
     return (
         "| " + " | ".join(terminal_safe(cell).replace("|", "\\|").replace("\n", " ") for cell in row) + " |"
     )
@@ -161,19 +161,19 @@ _LATEX = str.maketrans(
 
 
 def as_latex(results: Results) -> str:
-    """The short table as a LaTeX tabular (booktabs)."""
+    """Render the short table as a LaTeX tabular (booktabs)."""
     lines = [r"\begin{tabular}{llllrrrrrl}", r"\toprule", latex_line(_HEADS), r"\midrule"]
     lines += [latex_line(row) for row in cells(results)]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"])
 
 
 def latex_line(row: Sequence[str]) -> str:
-    """One row of a LaTeX tabular."""
+    """Render one row of a LaTeX tabular."""
     return " & ".join(cell.translate(_LATEX) for cell in row) + r" \\"
 
 
 def print_table(results: Results) -> None:
-    """A table for each suite and judge, the headline and the warnings on the terminal."""
+    """Print a table for each suite and judge, the headline and the warnings."""
     from rich import box
     from rich.console import Console
     from rich.table import Table

@@ -43,7 +43,7 @@ class Grid:
 
 
 def grids(results: Results) -> list[Grid]:
-    """The published tables that the run repeats, in the paper's layout."""
+    """Arrange the published tables that the run repeats, in the paper's layout."""
     return [
         _grid([row for row in results.papers if (row.table, row.suite) == key])
         for key in dict.fromkeys((row.table, row.suite) for row in results.papers)
@@ -70,7 +70,7 @@ def _grid(found: Sequence[PaperRow]) -> Grid:
 
 
 def shade(row: PaperRow) -> str:
-    """CSS class of a cell: the direction in which ours differs, strong where the interval excludes 0."""
+    """Choose the CSS class of a cell: direction of the difference, strong where the interval excludes 0."""
     found = row.difference
     if not row.comparable or found is None or found.value is None:
         return "muted"
@@ -79,18 +79,18 @@ def shade(row: PaperRow) -> str:
 
 
 def points(number: Number | None) -> str:
-    """A difference in points with its interval, or a dash."""
+    """Format a difference in points with its interval, or a dash."""
     return "–" if number is None else interval(number, signed=True)
 
 
 def size(parameters: float) -> str:
-    """A number of parameters in the usual short form: ``2.7B``, ``774M``."""
+    """Format a number of parameters in the usual short form: ``2.7B``, ``774M``."""
     big = parameters >= 1e9
     return f"{parameters / (1e9 if big else 1e6):.3g}{'B' if big else 'M'}"
 
 
 def table_rows(results: Results) -> list[list[str]]:
-    """The table's rows: one list of texts per published cell."""
+    """Format the table's rows: one list of texts per published cell."""
     return [
         [
             f"{row.row}, {row.column}",
@@ -109,7 +109,7 @@ def table_rows(results: Results) -> list[list[str]]:
 
 
 def remarks(results: Results) -> list[str]:
-    """Reasons, notes and trends, each once."""
+    """Collect reasons, notes and trends, each once."""
     reasons = Counter(row.note for row in results.papers if row.note)
     starred = dict.fromkeys(f"* {row.remark}" for row in results.papers if row.remark)
     return [
@@ -120,7 +120,7 @@ def remarks(results: Results) -> list[str]:
 
 
 def as_json(results: Results) -> str:
-    """All cells and trends as data."""
+    """Render all cells and trends as JSON."""
     papers = [row.model_dump(mode="json") for row in results.papers]
     trends = [row.model_dump(mode="json") for row in results.trends]
     data = {"schema_version": 1, "scale": results.scale, "cells": papers, "trends": trends}
@@ -128,7 +128,7 @@ def as_json(results: Results) -> str:
 
 
 def as_csv(results: Results) -> str:
-    """One row a cell; rates are fractions."""
+    """Render one row per cell as CSV; rates are fractions."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     names = [name for name in PaperRow.model_fields if name not in ("ours", "difference")]
@@ -143,7 +143,7 @@ def as_csv(results: Results) -> str:
 
 
 def as_markdown(results: Results) -> str:
-    """The cells as a Markdown table, with the remarks under it."""
+    """Render the cells as a Markdown table, followed by the remarks."""
     body = [
         markdown_line(_HEADS),
         markdown_line(["---"] * len(_HEADS)),
@@ -153,13 +153,13 @@ def as_markdown(results: Results) -> str:
 
 
 def as_latex(results: Results) -> str:
-    """The cells as a LaTeX tabular (booktabs)."""
+    """Render the cells as a LaTeX tabular (booktabs)."""
     top = [r"\begin{tabular}{llllllrrrr}", r"\toprule", latex_line(_HEADS), r"\midrule"]
     return "\n".join([*top, *map(latex_line, table_rows(results)), r"\bottomrule", r"\end{tabular}"])
 
 
 def print_published(results: Results) -> None:
-    """Ours next to the paper's on the terminal."""
+    """Print our rates next to the paper's."""
     from rich import box
     from rich.console import Console
     from rich.table import Table

@@ -44,7 +44,7 @@ _SCRIPTS = ("report.js", "ratings.js", "answers.js")
 
 
 def render(results: Results, answers: Sequence[Mapping[str, Any]], manifest: Mapping[str, Any]) -> str:
-    """The report as HTML text that can always be encoded as UTF-8; the same input gives the same text.
+    """Render the report as HTML text that can always be encoded as UTF-8; the same input gives the same text.
 
     ``answers`` has one mapping per (suite, prompt) with its systems and verdicts; ``manifest`` is any nesting
     of mappings, sequences and scalars. All statistics come from ``results``.
@@ -98,7 +98,7 @@ def _marker(results: Results) -> Callable[[object], str]:
 
 
 def renderer() -> str:
-    """SHA-256 of the code that makes the page and its queries; equal code makes equal pages of equal rows."""
+    """Hash (SHA-256) the code of the page and its queries: equal code makes equal pages of equal rows."""
     package = _TEMPLATES.parent.parent
     code = [*package.glob("views/*.py"), *package.glob("results/**/*.py")]
     files = sorted([*code, *_TEMPLATES.iterdir()])

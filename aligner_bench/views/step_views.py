@@ -61,7 +61,7 @@ class Steps:
 
 
 def sections(results: Results) -> dict[str, Any]:
-    """``steps``: suite -> its systems with steps, in the order of the results."""
+    """Arrange ``steps``: suite -> its systems with steps, in the order of the results."""
     found: dict[str, list[Steps]] = {}
     for suite in results.suites:
         for row in results.systems:
@@ -96,7 +96,7 @@ _TOP, _PLOT, _FOOT = 50.0, 150.0, 62.0
 
 
 def paths(ident: str, title: str, examples: Sequence[Example]) -> Markup:
-    """Scores of single answers from step to step, one panel per answer, with each inspector's threshold."""
+    """Draw scores of single answers by step, one panel per answer, with each inspector's threshold."""
     names = sorted({name for example in examples for point in example.points for name in point.scores})
     series = {name: i for i, name in enumerate(names)}
     desc = "; ".join(

@@ -1,4 +1,4 @@
-"""Numbers about judges, raters and inspectors: what their verdicts, labels and scores are worth."""
+"""Numbers about judges, raters and inspectors: power, agreement and accuracy."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ def _right_before(row: Row) -> bool:
     return row["upstream"] is not None and row["upstream_correct"] is True
 
 
-N_ANSWERS = _count("n_answers", "prompts of the suite, whatever the answer's status", "prompts")
+N_ANSWERS = _count("n_answers", "prompts of the suite, with any status of the answer", "prompts")
 STATUSES = _count("statuses", "answers by status", "statuses")
 AVG_LENGTH = Measure(
     name="avg_length",
