@@ -26,7 +26,7 @@ _SHAPE_FIELDS = (
 
 
 def backbone_key(folder: Path) -> str:
-    """A digest of an encoder: its weights, what its configuration adds, and its tokenizer.
+    """Return a digest of an encoder: its weights, its configuration and its tokenizer.
 
     Folders without a single ``model.safetensors`` have a key of their own: they share with nobody.
     """
@@ -60,7 +60,7 @@ def _update_with_encoder(total: Any, weights: Path) -> None:
 
 
 def families(inspectors: Mapping[str, InspectorSpec]) -> dict[str, tuple[str, ...]]:
-    """Name -> names of all inspectors with the same encoder, itself among them, in declared order.
+    """Return name -> names of all inspectors with the same encoder, including itself, in declared order.
 
     Packaged inspectors are fine-tuned whole, each with an encoder of its own, and are not read for this.
     """
@@ -88,14 +88,14 @@ def share(models: list[Any]) -> Any:
             self._output: Any = None
 
         def forward(self, *args: Any, **kwargs: Any) -> Any:
-            """The encoder's output for this batch."""
+            """Return the encoder's output for this batch."""
             if self._output is None:
                 self._output = self.inner(*args, **kwargs)
                 self.passes += 1
             return self._output
 
         def next_batch(self) -> None:
-            """Forget the last batch's output."""
+            """Discard the last batch's output."""
             self._output = None
 
     once = Once(models[0].base_model)

@@ -59,7 +59,7 @@ class Training(BaseModel):
 
 
 def packaged_pairs(criterion: str, split: str) -> list[TrainingPair]:
-    """The pairs of one split (``train`` or ``held_out``) that come with the package."""
+    """Return the packaged pairs of one split (``train`` or ``held_out``)."""
     if criterion not in PACKAGED:
         raise UsageError(f"unknown packaged inspector {criterion!r}: {nearest(criterion, PACKAGED)}")
     text = (files("aligner_bench.inspectors") / "data" / f"{criterion}.jsonl").read_text("utf-8")
@@ -72,7 +72,7 @@ def packaged_pairs(criterion: str, split: str) -> list[TrainingPair]:
 
 
 def inspector_identity(spec: InspectorSpec) -> dict[str, Any]:
-    """What decides an inspector's scores, found without loading weights."""
+    """Return everything that determines an inspector's scores, without loading weights."""
     if spec.criterion is not None:
         pairs: Sequence[TrainingPair] = packaged_pairs(spec.criterion, "train")
         return {

@@ -70,17 +70,17 @@ class Classifier:
         return int(self._encoder.passes)
 
     def cut(self, pairs: Sequence[tuple[str, str]]) -> list[list[int]]:
-        """Indices of the pairs in batches of like length, as many as the budget of tokens holds."""
+        """Return indices of the pairs in batches of similar length within the token budget."""
         texts = self._tokenizer([p for p, _ in pairs], [a for _, a in pairs], verbose=False)["input_ids"]
         lengths = [min(len(ids), self._max_length) for ids in texts]
         return cut_lengths(lengths, self.budget)
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> list[Score]:
-        """Probability of class 1 for each (prompt, answer), by the first head."""
+        """Return the probability of class 1 for each (prompt, answer), by the first head."""
         return self.score_all(pairs)[0]
 
     def score_all(self, pairs: Sequence[tuple[str, str]]) -> list[list[Score]]:
-        """The same for every head, in their order; the encoder runs once.
+        """Return the probability of class 1 for each pair and head, heads in order; the encoder runs once.
 
         Where a pair is too long the question is shortened first, then the answer's end; never the other
         way round, for the answer is what is judged. What was left out is counted.
@@ -108,7 +108,7 @@ class Classifier:
         ]
 
     def _values(self, fitted: Sequence[_Fitted]) -> list[list[float]]:
-        """Each text's scores, one a head."""
+        """Return each text's scores, one per head."""
         import torch
 
         encoded = self._tokenizer(
@@ -160,7 +160,7 @@ def _silence() -> None:
 
 
 def trained_folder(spec: InspectorSpec) -> Path:
-    """The folder with an inspector's weights; a packaged one is trained into the cache on first use."""
+    """Return the folder with an inspector's weights; a packaged one is trained into the cache on first use."""
     if spec.criterion is None:
         return Path(spec.model)
     target = cache_dir() / "inspectors" / f"{spec.criterion}-{digest(inspector_identity(spec))[:16]}"
@@ -174,13 +174,13 @@ def trained_folder(spec: InspectorSpec) -> Path:
 
 
 def classifier_bytes(spec: InspectorSpec) -> int:
-    """Estimated bytes of a loaded inspector; a packaged one is as large as the encoder it is made from."""
+    """Return the estimated bytes of a loaded inspector; a packaged one is as large as its base encoder."""
     folder = embedded_path(MINILM) if spec.criterion is not None else Path(spec.model)
     return 4 * folder_parameters(folder)
 
 
 def auc(scores: Sequence[tuple[float, float]]) -> float | None:
-    """Area under the ROC curve of (worse, better) scores; None for no pairs."""
+    """Return the area under the ROC curve of (worse, better) scores; None for no pairs."""
     if not scores:
         return None
     worse, better = [pair[0] for pair in scores], [pair[1] for pair in scores]

@@ -25,7 +25,7 @@ class PaperSpec(Spec):
 def cells(
     spec: PaperSpec, comparisons: Iterable[tuple[str, str]], suites: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """One entry for each cell of the table that the comparisons repeat; plain data for the manifest.
+    """Return one entry per cell of the table that the comparisons reproduce, as plain data for the manifest.
 
     Rates are fractions. A table whose cells are categories has one entry for each category. UsageError where
     labels fit no cell, or more than one.

@@ -26,7 +26,7 @@ Labels = Mapping[str, str]
 
 
 def _flat(value: object) -> object:
-    """A list whose nested lists are unfolded: YAML can repeat a list of notes, not splice it."""
+    """Flatten a list with nested lists: YAML can repeat a list of notes but not splice it."""
     if not isinstance(value, list):
         return [value] if isinstance(value, str) else value
     return [one for part in value for one in (part if isinstance(part, list) else [part])]
@@ -108,11 +108,11 @@ class PaperTable:
         return 100.0 if self.meta.unit == "percent" else 1.0
 
     def where(self, wanted: Labels) -> list[PaperCell]:
-        """Cells that have all the labels in ``wanted``."""
+        """Return the cells that have all the labels in ``wanted``."""
         return [cell for cell in self.cells if all(cell.labels.get(k) == v for k, v in wanted.items())]
 
     def cell(self, wanted: Labels) -> PaperCell:
-        """The one cell with these labels; UsageError naming the nearest valid label otherwise."""
+        """Return the one cell with these labels; UsageError naming the nearest valid label otherwise."""
         for name, value in wanted.items():
             known = list(dict.fromkeys(cell.labels[name] for cell in self.cells if name in cell.labels))
             if value not in known:
@@ -124,7 +124,7 @@ class PaperTable:
         return found[0]
 
     def grid(self) -> tuple[list[str], list[tuple[list[str], list[PaperCell | None]]]]:
-        """Column headings, and for each row its labels and its cells under those headings."""
+        """Return the column headings and, for each row, its labels and its cells under those headings."""
         meta, heads = self.meta, list(dict.fromkeys(self.column(cell) for cell in self.cells))
         rows: dict[tuple[str, ...], dict[str, PaperCell]] = {}
         for cell in self.cells:
@@ -132,7 +132,7 @@ class PaperTable:
         return heads, [(list(row), [found.get(head) for head in heads]) for row, found in rows.items()]
 
     def notes(self) -> list[str]:
-        """What a reader must know: of the table, then of single cells."""
+        """Return the notes on the table, then on single cells."""
         noted = [cell for cell in self.cells if cell.note]
         if len(noted) <= _MANY_NOTES:
             return [*self.meta.notes, *(f"{self.place(cell)}: {cell.note}." for cell in noted)]
@@ -141,15 +141,15 @@ class PaperTable:
         return [*self.meta.notes, f"The {len(noted)} cells with a star: {what}."]
 
     def place(self, cell: PaperCell) -> str:
-        """A cell's place in words."""
+        """Return the labels of a cell's row and column."""
         return f"{self.row(cell)}, {self.column(cell)}"
 
     def row(self, cell: PaperCell) -> str:
-        """The label of a cell's row."""
+        """Return the label of a cell's row."""
         return ", ".join(cell.labels[name] for name in self.meta.rows)
 
     def column(self, cell: PaperCell) -> str:
-        """The label of a cell's column."""
+        """Return the label of a cell's column."""
         return ", ".join(cell.labels[name] for name in self.meta.column)
 
 
@@ -172,12 +172,12 @@ def _cell(row: Mapping[str, str]) -> PaperCell:
 
 
 def paper_names() -> list[str]:
-    """The names of all published tables."""
+    """Return the names of all published tables."""
     return list(_tables())
 
 
 def load_table(name: str) -> PaperTable:
-    """A published table by name; UsageError with the nearest name otherwise."""
+    """Load a published table by name; UsageError with the nearest name if unknown."""
     tables = _tables()
     if name not in tables:
         raise UsageError(f"unknown paper table {name!r}: {nearest(name, tables)}")
@@ -210,7 +210,9 @@ class PaperTrend(NamedTuple):
 
 
 def trends(table: PaperTable) -> list[PaperTrend]:
-    """Page's test of every group of the table, p values corrected by Holm; empty where sizes do not vary."""
+    """Compute Page's test for every group of the table, p values corrected by Holm; empty if sizes do not
+    vary.
+    """
     from aligner_bench.stats.hypothesis_tests import holm
     from aligner_bench.stats.trend import page, slope_per_doubling
 

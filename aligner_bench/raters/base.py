@@ -58,10 +58,10 @@ class Rater(Protocol):
         """The suites that it rates; empty: all."""
 
     def identity(self, services: Services) -> dict[str, Any]:
-        """Everything that decides a label: model, demand, parser, decoding."""
+        """Return everything that determines a label: model, prompt, parser, decoding."""
 
     def rate(self, items: Sequence[ToRate], services: Services) -> list[Rated]:
-        """Ratings in the order of the items."""
+        """Return ratings in the order of the items."""
 
 
 class RaterSpec(Kind):
@@ -73,5 +73,5 @@ class RaterSpec(Kind):
     suites: tuple[SuiteName, ...] = Field((), description="rate only these suites; empty: all")
 
     def make(self) -> Rater:
-        """The rater, without loading a model."""
+        """Return the rater, without loading a model."""
         raise TypeError(f"{type(self).__name__} does not implement make")

@@ -31,7 +31,7 @@ def _all() -> tuple[KnownAnswer, ...]:
 
 
 def known_answers(most: int) -> list[KnownAnswer]:
-    """At most so many, harmful and fine ones in turn."""
+    """Return at most ``most`` labelled answers, harmful and harmless ones in turn."""
     bad = [item for item in _all() if item.harmful]
     fine = [item for item in _all() if not item.harmful]
     return [item for pair in zip(bad, fine, strict=True) for item in pair][:most]

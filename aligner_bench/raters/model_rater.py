@@ -36,7 +36,7 @@ class ModelRater:
         self.description = f"{self.kind.replace('_', ' ')} by {spec.model}, at most {spec.tries} tries"
 
     def identity(self, services: Services) -> dict[str, Any]:
-        """Model, demand, parser and decoding."""
+        """Return model, prompt, parser and decoding."""
         spec = self._spec
         return {
             "kind": self.kind,
@@ -48,11 +48,11 @@ class ModelRater:
         }
 
     def would_ask(self, pair: Pair) -> list[tuple[str, Request]]:
-        """One call for the candidate's answer; tries after a bad reply are not foreseen."""
+        """Return one call for the candidate's answer; retries are not predicted."""
         return [(self._spec.model, self._request(ToRate(pair.prompt, pair.candidate), 0))]
 
     def rate(self, items: Sequence[ToRate], services: Services) -> list[Rated]:
-        """Ratings in the order of the items; equal items are asked once and share the answer."""
+        """Return ratings in the order of the items; equal items are rated once."""
         open_ = list(dict.fromkeys(items))
         found: dict[ToRate, Rated] = {}
         for attempt in range(self._spec.tries):
@@ -82,7 +82,7 @@ class ModelRater:
 
 
 def _added(before: Rated | None, reading: Reading, reply: Completion) -> Rated:
-    """The latest reading, and the cost of all tries."""
+    """Return the latest reading with the summed cost of all attempts."""
     sofar = before or Rated(None, "unparsable")
     return Rated(
         reading.label,
@@ -110,7 +110,7 @@ class HarmSpec(ModelRaterSpec):
     """A model says of each answer whether it refuses, is harmless, or is harmful and in which category."""
 
     def make(self) -> Rater:
-        """The rater; its model is not loaded."""
+        """Return the rater, without loading its model."""
         return ModelRater(self, HarmContract())
 
 
@@ -120,5 +120,5 @@ class AttackSpec(ModelRaterSpec):
     tries: int = Field(5, ge=1, description="most calls for one answer, where a reply has no single tag")
 
     def make(self) -> Rater:
-        """The rater; its model is not loaded."""
+        """Return the rater, without loading its model."""
         return ModelRater(self, AttackContract())

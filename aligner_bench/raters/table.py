@@ -17,7 +17,7 @@ _NO_ANSWER = Rated(None, "no_answer", detail="there is no answer to rate")
 
 
 def categories_of(suite: Suite) -> tuple[str, ...]:
-    """The harms that a suite names: its categories, the relevant ones first."""
+    """Return the harm categories of a suite, the relevant ones first."""
     named = suite.categories or tuple(dict.fromkeys(prompt.category for prompt in suite.prompts))
     relevant = [name for name in named if name in suite.relevant]
     return tuple(dict.fromkeys([*relevant, *named]))
@@ -31,7 +31,7 @@ def rating_rows(
     before: Mapping[str, Sequence[Answer]],
     services: Services,
 ) -> list[Row]:
-    """One row an answer. Equal texts of one prompt are rated once; the first of their rows has the cost.
+    """Return one row per answer. Equal texts of one prompt are rated once; the first row carries the cost.
 
     ``answers`` are the systems' and ``before`` their upstream's, for systems that correct; both have one for
     each place.
@@ -66,7 +66,7 @@ def _row(suite: str, prompt_id: str, system: str, side: str, rater: str, rated: 
 
 
 def known_rows(name: str, rater: Rater, services: Services) -> list[Row]:
-    """The rater's labels of answers whose label is known."""
+    """Return the rater's labels of answers with known labels."""
     known = known_answers(rater.audit_items)
     rated = rater.rate([ToRate(k.prompt, k.answer, CATEGORIES) for k in known], services)
     return [
@@ -76,7 +76,7 @@ def known_rows(name: str, rater: Rater, services: Services) -> list[Row]:
 
 
 def rater_row(name: str, rater: Rater, services: Services) -> Row:
-    """Who rates."""
+    """Return the row that identifies a rater."""
     identity = digest(rater.identity(services))
     return {"rater": name, "kind": rater.kind, "identity": identity, "description": rater.description}
 
@@ -89,7 +89,7 @@ def ratings_of_block(
     before: Mapping[str, Sequence[Answer]],
     services: Services,
 ) -> list[Row]:
-    """The rater's rows for those of the places whose suite it rates."""
+    """Return the rater's rows for those places whose suite it rates."""
     mine = [i for i, (suite, _) in enumerate(places) if not rater.suites or suite.name in rater.suites]
 
     def part(columns: Mapping[str, Sequence[Answer]]) -> dict[str, list[Answer]]:

@@ -234,7 +234,7 @@ def _response_row(experiment: Experiment, name: str, place: Place, answer: Answe
         "seconds": answer.seconds,
         "cost": answer.cost,
         "error": answer.error,
-        "trace": json.dumps([step.packed() for step in answer.trace]),
+        "trace": json.dumps([step.to_dict() for step in answer.trace]),
     }
 
 

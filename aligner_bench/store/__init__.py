@@ -1,1 +1,1 @@
-"""Own data at rest: ledger, tables, run folder, seal."""
+"""Data at rest: the ledger, the tables of a run, traces, seals, and AlpacaEval's result files."""

@@ -59,7 +59,7 @@ class ResultFile:
 
 
 def read_results(paths: Sequence[Path]) -> list[ResultFile]:
-    """All result files under the paths, each once, in order. UsageError for a path that holds none."""
+    """Read all result files under the paths, each once, in order. UsageError for a path without results."""
     found: dict[Path, ResultFile] = {}
     for path in paths:
         for file in _files(path):
@@ -97,7 +97,7 @@ def _read(path: Path) -> ResultFile:
 
 
 def _model_of_outputs(path: Path) -> str | None:
-    """A folder is known as a MODEL folder by its annotations; else generators name themselves."""
+    """Return the name of the MODEL folder, recognised by its annotations; None if there are none."""
     beside = path.name == OUTPUTS and any(path.parent.glob(f"*/{ANNOTATIONS}"))
     return path.resolve().parent.name if beside else None
 
@@ -169,7 +169,7 @@ def _annotation(where: str, record: Record) -> Annotation:
 
 
 def _preference(record: Record, where: str) -> tuple[float | None, str]:
-    """AlpacaEval's own rules: 0 is an old spelling of 1.5, and what is not in [1, 2] is no preference."""
+    """Apply AlpacaEval's rules: 0 is a legacy value for 1.5; values outside [1, 2] are no preference."""
     if "preference" not in record:
         raise UsageError(f"{where}: preference: is missing; found: {one_line(', '.join(record))}")
     value = record["preference"]

@@ -21,7 +21,7 @@ _LONGEST = 200
 
 
 def order_of(annotation: Annotation) -> Order:
-    """The order that the judge saw. The candidate is AlpacaEval's second output."""
+    """Return the order that the judge saw. The candidate is AlpacaEval's second output."""
     shown = _shown_preference(annotation.raw, annotation.preference)
     if shown is None or annotation.preference is None:
         return "unknown"
@@ -33,7 +33,7 @@ def order_of(annotation: Annotation) -> Order:
 
 
 def words_of(raw: object) -> str:
-    """The judge's reply, shortly, for people."""
+    """Return an excerpt of the judge's reply, for display."""
     mass = _masses(raw)
     if mass is not None:
         return f"P(first) = {mass[0]:.3f}, P(second) = {mass[1]:.3f}"
@@ -42,7 +42,7 @@ def words_of(raw: object) -> str:
 
 
 def _shown_preference(raw: object, preference: float | None) -> float | None:
-    """AlpacaEval's preference before it undid the switch: 1 for the first answer shown, 2 for the second."""
+    """Return AlpacaEval's preference as shown to the judge: 1 for the first answer shown, 2 for the second."""
     mass = _masses(raw)
     if mass is not None:
         graded = 1 + mass[1] / sum(mass)
@@ -54,7 +54,7 @@ def _shown_preference(raw: object, preference: float | None) -> float | None:
 
 
 def _masses(raw: object) -> tuple[float, float] | None:
-    """Probabilities of m and M as the first token; None where the reply does not hold them."""
+    """Return the probabilities of m and M as the first token; None if the reply does not contain them."""
     try:
         tokens: list[dict[str, Any]] = raw["logprobs"]["content"][0]["top_logprobs"]  # type: ignore[index]
         found = {token["token"]: math.exp(min(float(token["logprob"]), 0.0)) for token in tokens}
@@ -65,7 +65,7 @@ def _masses(raw: object) -> tuple[float, float] | None:
 
 
 def verdict_of(annotation: Annotation) -> Row:
-    """An annotation as a verdict: order, status, preference for the candidate, and the judge's words."""
+    """Return an annotation as a verdict: order, status, preference for the candidate, and reply excerpt."""
     if annotation.preference is None:
         detail = "; ".join(filter(None, (annotation.problem, words_of(annotation.raw))))
         return {"order": "unknown", "status": "unparsable", "preference": None, "detail": detail}

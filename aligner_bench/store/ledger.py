@@ -69,7 +69,7 @@ class Ledger:
         self._db.close()
 
     def get(self, keys: Iterable[str]) -> dict[str, Any]:
-        """The stored values of those keys that are finished."""
+        """Return the stored values of those keys that are in the ledger."""
         wanted = list(dict.fromkeys(keys))
         found: dict[str, Any] = {}
         for start in range(0, len(wanted), _LOOKUP_CHUNK):
@@ -92,7 +92,7 @@ class Ledger:
             )
 
     def note(self, key: str) -> Any:
-        """What an engine has noted under a key, None where there is nothing."""
+        """Return the note that an engine stored under a key, or None."""
         row = self._db.execute("SELECT value FROM notes WHERE key = ?", (key,)).fetchone()
         return json.loads(row[0]) if row else None
 
@@ -107,7 +107,7 @@ class Ledger:
                 )
 
     def stats(self) -> list[StageCount]:
-        """Counts by stage."""
+        """Return the counts by stage."""
         rows: Sequence[tuple[str, int, int]] = self._db.execute(
             "SELECT stage, COUNT(*), SUM(writes) FROM items GROUP BY stage ORDER BY stage"
         ).fetchall()

@@ -96,12 +96,12 @@ DERIVED: Mapping[str, Mapping[str, str]] = {
 
 
 def columns_of(name: str) -> Mapping[str, str]:
-    """Column -> type of a table, derived ones included."""
+    """Return column -> type of a table, derived tables included."""
     return COLUMNS[name] if name in COLUMNS else DERIVED[name]
 
 
 def storable(value: Any) -> Any:
-    """Text without lone surrogates, which UTF-8 files cannot hold; they become U+FFFD, visibly."""
+    """Replace lone surrogates, which UTF-8 files cannot hold, by U+FFFD in text and lists of text."""
     if isinstance(value, str):
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, list):
@@ -123,7 +123,7 @@ def _schema(name: str) -> Any:
 
 
 def _arrow(name: str, rows: Sequence[Row]) -> Any:
-    """Rows as an Arrow table. KeyError for a row without one of the columns, save for what it cost."""
+    """Return rows as an Arrow table. KeyError for a row without one of the columns, except cost columns."""
     import pyarrow as pa
 
     whole = [_NOTHING_SPENT | row for row in rows]
@@ -132,7 +132,7 @@ def _arrow(name: str, rows: Sequence[Row]) -> Any:
 
 
 def write_table(name: str, rows: Iterable[Row], path: Path) -> None:
-    """Rows as Parquet, written as they come. KeyError for a row without a column, save for what it cost."""
+    """Write rows as Parquet in parts. KeyError for a row without one of the columns, except cost columns."""
     import pyarrow.parquet as pq
 
     left = iter(rows)
@@ -165,7 +165,7 @@ class Draft:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def add(self, name: str, rows: Sequence[Row]) -> None:
-        """More rows of a table."""
+        """Add rows to a table."""
         if rows:
             self._writer(name).write_table(_arrow(name, rows))
             self.failed = self.failed or any(row.get("status") in _FAILED for row in rows)
@@ -216,7 +216,7 @@ class Table(Sequence[Row]):
         return self._rows(place, place + 1)[0]
 
     def grouped(self, *columns: str) -> dict[tuple[Any, ...], Sequence[Row]]:
-        """As ``group``: large groups as tables of their own, many small ones as lists of rows."""
+        """Group as ``group``: large groups as tables of their own, many small ones as lists of rows."""
         import numpy as np
 
         parts = self._data if self._places is None else self._data.take(self._places)
@@ -242,7 +242,7 @@ class Table(Sequence[Row]):
 
 
 def open_table(name: str, path: Path) -> Table:
-    """A stored table; UsageError for a missing, broken or differently shaped file."""
+    """Open a stored table; UsageError for a missing or unreadable file or a missing column."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -263,12 +263,12 @@ def open_table(name: str, path: Path) -> Table:
 
 
 def read_table(name: str, path: Path) -> list[Row]:
-    """All rows of a stored table, as ``open_table`` finds them."""
+    """Read all rows of a stored table; errors as in ``open_table``."""
     return list(open_table(name, path))
 
 
 def group(rows: Iterable[Row], *columns: str) -> dict[tuple[Any, ...], Sequence[Row]]:
-    """Rows by the values of some columns, groups in order of first appearance."""
+    """Group rows by the values of some columns, groups in order of first appearance."""
     if isinstance(rows, Table):
         return rows.grouped(*columns)
     groups: dict[tuple[Any, ...], list[Row]] = {}

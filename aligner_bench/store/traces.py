@@ -61,7 +61,7 @@ class Trace:
 
 
 def read_trace(text: str) -> Trace:
-    """The trace column of one row. ValueError, KeyError or TypeError for what no run writes."""
+    """Parse the trace column of one row. ValueError, KeyError or TypeError for an invalid trace."""
     steps: list[Mapping[str, Any]] = json.loads(text)
     begun = bool(steps) and steps[0]["action"] == "start"
     now: str | None = steps[0]["text"] if begun else None
@@ -99,7 +99,7 @@ def _move(step: Mapping[str, Any], now: str | None, scores: Scores) -> Move:
 
 
 def trajectory_rows(responses: Iterable[Row]) -> Iterator[Row]:
-    """The rows of ``trajectories.parquet``: one for the start of each trace and one for each move.
+    """Yield the rows of ``trajectories.parquet``: one for the start of each trace and one for each move.
 
     Scores are JSON objects by inspector, hashes are SHA-256 of the texts. After a ``reject`` the answer is
     the one from before it; scores and hash of what was rejected are those ``offered``.
@@ -139,7 +139,7 @@ def _move_row(move: Move) -> Row:
 
 
 def _hash(text: str) -> str:
-    """Of the text as it is stored, so that it is the hash of the answer in responses.parquet too."""
+    """Return the hash of the text as stored, equal to the hash of the answer in responses.parquet."""
     return sha256_text(storable(text))
 
 

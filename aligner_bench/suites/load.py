@@ -24,12 +24,12 @@ class SourceMissingError(UsageError):
 
 
 def suite_names() -> list[str]:
-    """The packaged suites, sorted."""
+    """Return the sorted names of the packaged suites."""
     return sorted(path.stem for path in packaged_dir("suites").glob("*.yaml"))
 
 
 def definition_path(name_or_path: str) -> Path:
-    """The YAML file of a packaged suite's name or of a path; UsageError with the nearest valid name."""
+    """Return the YAML file of a packaged suite or of a path; UsageError with the nearest valid name."""
     packaged = packaged_dir("suites") / f"{name_or_path}.yaml"
     if name_or_path in suite_names():
         return packaged
@@ -40,7 +40,7 @@ def definition_path(name_or_path: str) -> Path:
 
 
 def read_spec(path: Path) -> SuiteSpec:
-    """The validated definition at `path`."""
+    """Return the validated definition at `path`."""
     if path.suffix.lower() in SUFFIXES:
         raise UsageError(f"{path}: is a data file; expected {_WHAT} (YAML) that names it as a source")
     return validated(SuiteSpec, read_yaml(path, _WHAT))
@@ -84,7 +84,7 @@ def _load_all(spec: SuiteSpec, sources: list[Source], place: Place) -> Suite:
 
 
 def _first_good(spec: SuiteSpec, source: Source, readings: list[OpenSource]) -> Suite:
-    """The first reading without fault; the last one's fault if all have one."""
+    """Return the first reading without errors; if all have errors, raise the error of the last."""
     for reading in readings[:-1]:
         try:
             return _read(spec, source, reading)
@@ -96,7 +96,7 @@ def _first_good(spec: SuiteSpec, source: Source, readings: list[OpenSource]) -> 
 def stream(
     spec: SuiteSpec, source: Source, reading: OpenSource, on_error: ErrorSink = raise_error
 ) -> Iterator[tuple[str, Prompt]]:
-    """Every prompt of a reading with the `file:line` it came from, in order, one at a time."""
+    """Yield every prompt of a reading with its origin `file:line`, in order."""
     for part in reading.parts:
         mapper = RowMapper(spec, source, part.columns, part.label)
         for line, prompt in mapper.prompts(part.rows(on_error), on_error):
@@ -132,7 +132,7 @@ def _read(spec: SuiteSpec, source: Source, reading: OpenSource) -> Suite:
 
 
 def check_expected(spec: SuiteSpec, source: Source, reading: OpenSource, rows: int, found_hash: str) -> None:
-    """UsageError naming the source and what was found, if the count or the hash is not the declared one."""
+    """Raise UsageError with source and finding if the row count or the hash is not the declared one."""
     where = f"suite {spec.name}, source {reading.title}"
     if rows == 0:
         raise UsageError(f"{where}: has no rows")
@@ -167,7 +167,7 @@ def _narrowed(path: Path, spec: SuiteSpec, suite: Suite, name: str, subset: Subs
 
 
 def _sampled(path: Path, name: str, ids: list[str], sample: Sample) -> list[str]:
-    """`random.seed(seed); random.sample(ids, n)` over the ids in sorted order."""
+    """Return `random.seed(seed); random.sample(ids, n)` over the sorted ids."""
     if sample.n > len(ids):
         raise UsageError(f"{path}: subset {name!r}: sample: n is {sample.n}, but there are {len(ids)} rows")
     return random.Random(sample.seed).sample(sorted(ids), sample.n)

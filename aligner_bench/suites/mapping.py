@@ -31,7 +31,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def text_hash(text: str) -> str:
-    """What `{text_hash}` stands for in templates: 12 hexadecimal digits of the SHA-256 of `text`."""
+    """Return the value of `{text_hash}` in templates: 12 hexadecimal digits of the SHA-256 of `text`."""
     return sha256_text(text)[:TEXT_HASH_DIGITS]
 
 
@@ -55,7 +55,7 @@ class RowMapper:
         }
 
     def prompts(self, rows: Iterator[Row], on_error: ErrorSink = raise_error) -> Iterator[tuple[int, Prompt]]:
-        """Each row's line and prompt. Errors name file, line and field."""
+        """Yield the line and prompt of each row. Errors name file, line and field."""
         kept = 0
         for line, data in rows:
             try:
@@ -68,7 +68,7 @@ class RowMapper:
                 on_error(UsageError(f"{self._label}:{line}: {one_line(str(error))}"))
 
     def _resolve(self, first: Mapping[str, Any]) -> dict[str, list[Column]]:
-        """The columns of each field: the declared ones, else the guesses that the first row has."""
+        """Return the columns of each field: the declared ones, else the default names found in the first row."""
         resolved: dict[str, list[Column]] = {}
         for field, guesses in GUESSES.items():
             declared = getattr(self._columns, field)
@@ -115,14 +115,14 @@ class RowMapper:
         return _lookup(columns[0], data) if columns else None
 
     def _one(self, field: str, data: Mapping[str, Any], row: int, text: str) -> str | None:
-        """The field's text, or None where it has no column or an empty optional one."""
+        """Return the field's text, or None if it has no column or an empty optional one."""
         if not self._has(field) or self._resolved is None:
             return None
         column = self._resolved[field][0]
         return _checked(field, _replaced(column, _scalar(field, _value(column, data, row, text))))
 
     def _many(self, field: str, data: Mapping[str, Any], row: int, text: str) -> tuple[str, ...]:
-        """All values of the field's columns, blank ones and repetitions left out."""
+        """Return all values of the field's columns without blank and repeated ones."""
         found: list[str | None] = []
         for column in (self._resolved or {}).get(field, []):
             for value in _listed(column, _value(column, data, row, text)):
@@ -169,7 +169,7 @@ def _value(column: Column, data: Mapping[str, Any], row: int, text: str) -> obje
 
 
 def _scalar(field: str, value: object) -> str | None:
-    """Text as it stands, stripped of nothing; whole numbers as ids; everything else is a fault."""
+    """Return text unchanged and whole numbers as text (not for `text`); raise _FieldError for anything else."""
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, int) and not isinstance(value, bool) and field != "text":
@@ -184,7 +184,7 @@ def _replaced(column: Column, value: str | None) -> str | None:
 
 
 def _checked(field: str, value: str | None) -> str | None:
-    """None for blank text; a fault for half surrogate pairs, which no tokenizer and no file can take."""
+    """Return None for blank text; raise _FieldError for lone surrogates, which tokenizers and files reject."""
     if value is None or not value.strip():
         return None
     if _SURROGATE.search(value):

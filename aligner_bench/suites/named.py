@@ -26,7 +26,7 @@ class NamedSuite(SuiteUse):
         return f"{self.name}:{self.subset}" if self.subset else self.name
 
     def load(self, data_dir: Path | None, anchor: Callable[[Path], Path]) -> Suite:
-        """The suite from the first of its sources that can be had."""
+        """Load the suite from the first available source."""
         is_file = self.name.endswith((".yaml", ".yml"))
         name = str(anchor(Path(self.name))) if is_file else self.name
         suite = load_suite(name, data_dir=data_dir, subset=self.subset)

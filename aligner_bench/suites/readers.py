@@ -26,12 +26,12 @@ class Row(NamedTuple):
 
 
 def raise_error(error: UsageError) -> None:
-    """The usual sink: the first error ends the reading."""
+    """Raise the first error: the default error sink."""
     raise error
 
 
 def format_of(path: Path, declared: Format | None = None) -> Format:
-    """The declared format, else the one that the file's suffix says."""
+    """Return the declared format, else the format of the file's suffix."""
     if declared is not None:
         return declared
     try:
@@ -41,7 +41,7 @@ def format_of(path: Path, declared: Format | None = None) -> Format:
 
 
 def read_rows(path: Path, declared: Format | None = None, on_error: ErrorSink = raise_error) -> Iterator[Row]:
-    """The rows of a JSONL, JSON (one array), CSV or Parquet file, in file order.
+    """Yield the rows of a JSONL, JSON (one array), CSV or Parquet file, in file order.
 
     Errors go to `on_error`; where that returns, reading goes on with the next row (JSON and Parquet files
     and broken CSV quoting end there).
@@ -58,7 +58,7 @@ def read_rows(path: Path, declared: Format | None = None, on_error: ErrorSink = 
 
 
 def _text_lines(path: Path, on_error: ErrorSink) -> Iterator[tuple[int, str]]:
-    """Decoded lines with their numbers, ends kept; lines end at LF only, as JSONL wants."""
+    """Yield decoded lines with their numbers, line ends included; only LF ends a line, as in JSONL."""
     with path.open("rb") as file:
         for number, raw in enumerate(file, start=1):
             if number == 1:
@@ -101,7 +101,7 @@ def _brief(error: Exception) -> str:
 
 
 def _json(path: Path, on_error: ErrorSink) -> Iterator[Row]:
-    """One array, decoded record by record: the objects are never all in memory, the file's text is."""
+    """Yield the objects of one array, decoded one at a time; only the file's text is held in memory."""
     text = "".join(line for _, line in _text_lines(path, raise_error))
     decoder = json.JSONDecoder()
     at = _skip_space(text, 0)

@@ -48,7 +48,7 @@ class OpenSource:
 
 
 def resolve_data_dir(given: Path | None) -> Path | None:
-    """The data folder: as given, else from ALIGNER_BENCH_DATA; UsageError if it is not a folder."""
+    """Return the data folder: as given, else from ALIGNER_BENCH_DATA; UsageError if it is not a folder."""
     from_environment = os.environ.get(DATA_DIR_VARIABLE)
     folder = given if given is not None else Path(from_environment) if from_environment else None
     if folder is not None and not folder.is_dir():
@@ -58,7 +58,7 @@ def resolve_data_dir(given: Path | None) -> Path | None:
 
 
 def open_source(source: Source, place: Place) -> list[OpenSource]:
-    """The readings of one source: more than one where a local path is a pattern that fits several files.
+    """Return the readings of one source; several if a local path is a pattern that matches several files.
 
     Raises UnavailableError if there is none.
     """
@@ -101,7 +101,7 @@ def _file_part(source: Source, part: Part, path: Path) -> OpenPart:
 
 
 def _pinned_revision(source: Source, place: Place) -> str:
-    """The commit to read: from the definition, else from the environment; never a moving branch."""
+    """Return the commit to read: from the definition, else from the environment; never a branch."""
     if source.revision is not None:
         return source.revision
     variable = REVISION_VARIABLE + "".join(c if c.isalnum() else "_" for c in place.suite.upper())

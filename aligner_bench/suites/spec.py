@@ -69,7 +69,7 @@ class Columns(Spec):
     history: ColumnField | None = None
 
     def over(self, base: Columns) -> Columns:
-        """These columns where given, those of `base` elsewhere."""
+        """Return these columns where given, those of `base` elsewhere."""
         own = {name: getattr(self, name) for name in self.model_fields_set}
         return base.model_copy(update=own)
 
@@ -122,7 +122,7 @@ class Source(Part):
             raise ValueError("revision must be a commit of 40 hexadecimal digits, not a branch or a tag")
 
     def all_parts(self) -> list[Part]:
-        """The parts, with the source's own columns under theirs; the source itself where it has none."""
+        """Return the parts, whose columns override the source's; the source itself if it has no parts."""
         if not self.parts:
             return [self]
         return [part.model_copy(update={"columns": part.columns.over(self.columns)}) for part in self.parts]
@@ -183,13 +183,13 @@ class SuiteSpec(Spec):
             raise ValueError(f"{where} names the category {name!r}, which is not among the categories")
 
     def category_names(self) -> dict[str, str]:
-        """Every accepted spelling of a category (the data's value, the name) to its name."""
+        """Return a map from every accepted spelling of a category (the data's value, the name) to its name."""
         if isinstance(self.categories, list):
             return {name: name for name in self.categories}
         by_value = {str(value): name for value, name in self.categories.items()}
         return {name: name for name in by_value.values()} | by_value
 
     def category_order(self) -> tuple[str, ...]:
-        """The names in declared order."""
+        """Return the category names in declared order."""
         names = self.categories if isinstance(self.categories, list) else self.categories.values()
         return tuple(dict.fromkeys(names))

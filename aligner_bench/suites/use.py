@@ -24,7 +24,7 @@ class SuiteUse(Kind):
 
     @classmethod
     def short_form(cls, value: object) -> object:
-        """A suite's name alone stands for a named suite."""
+        """Expand a suite's name into a named suite."""
         return {"name": value} if isinstance(value, str) else value
 
     @property
@@ -33,7 +33,7 @@ class SuiteUse(Kind):
         raise TypeError(f"{type(self).__name__} does not implement label")
 
     def load(self, data_dir: Path | None, anchor: Callable[[Path], Path]) -> Suite:
-        """The suite in full, called by its label; ``limit`` is applied later.
+        """Load the whole suite, named by its label; the caller applies ``limit``.
 
         ``anchor`` makes a path relative to the experiment file. UsageError where no source can be had.
         """

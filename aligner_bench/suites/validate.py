@@ -76,7 +76,7 @@ def validate(path: Path, *, data_dir: Path | None = None) -> list[SourceCheck]:
 
 
 def _bare(path: Path) -> tuple[SuiteSpec, Source, OpenSource]:
-    """A data file as if a definition without column names stood beside it."""
+    """Return a data file wrapped in a definition without column names."""
     source = Source(kind="packaged", path=path.name)
     spec = SuiteSpec(name="data", version="0", licence="unknown", sources=[source])
     part = OpenPart(str(path), Columns(), lambda on_error: read_rows(path, None, on_error))
@@ -120,7 +120,7 @@ def _id_hash(prompt: Prompt) -> int:
 
 
 def _content_hash(digests: bytearray) -> str:
-    """`types.content_hash` over digests laid end to end, sorted in place instead of as objects."""
+    """Compute `types.content_hash` over concatenated digests, sorted in place instead of as objects."""
     from hashlib import sha256
 
     import numpy as np
@@ -133,7 +133,7 @@ def _content_hash(digests: bytearray) -> str:
 def _report_duplicates(
     spec: SuiteSpec, source: Source, reading: OpenSource, hashes: array[int], check: SourceCheck
 ) -> None:
-    """Ids that occur twice. Only where hashes collide are the rows read again, for their lines."""
+    """Report duplicate ids. Rows are read again, for their lines, only if id hashes collide."""
     import numpy as np
 
     ordered = np.sort(np.frombuffer(hashes, dtype=np.uint64)) if hashes else np.empty(0, np.uint64)

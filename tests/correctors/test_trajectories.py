@@ -192,7 +192,7 @@ def test_traces_of_older_runs_are_read(tmp_path):
 
 
 def test_a_step_packs_only_what_it_has():
-    assert Step(0, "upstream", "start", "x").packed() == {
+    assert Step(0, "upstream", "start", "x").to_dict() == {
         "step": 0,
         "actor": "upstream",
         "action": "start",
