@@ -59,7 +59,7 @@ def test_states_are_those_of_this_machine():
         absent = [package for module, package in extra.packages if find_spec(module) is None]
         finding = of(name)
         assert finding.state == ("missing" if absent else "ok")
-        line = extra.alone or f"pip install 'aligner-bench[{name}]'"
+        line = extra.command or f"pip install 'aligner-bench[{name}]'"
         assert finding.install == (line if absent else "")
         assert f"pip install 'aligner-bench[{name}]'" in line
         assert all(package in finding.detail for package in absent)

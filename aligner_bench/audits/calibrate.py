@@ -82,18 +82,18 @@ class Bridge(_Row):
 
 
 def side(value: float) -> int:
-    """1 for the candidate, -1 for the baseline, 0 for a tie."""
+    """Return 1 for the candidate, -1 for the baseline, 0 for a tie."""
     return (value > 0.5) - (value < 0.5)
 
 
 def preferences(rows: Sequence[Row]) -> dict[Place, Any]:
-    """Combined preferences of one judge's verdict rows."""
+    """Return the combined preferences of one judge's verdict rows."""
     found = group(rows, "suite", "candidate", "baseline", "prompt_id")
     return {(key[0], key[1], key[2], key[3]): combine(some) for key, some in found.items()}
 
 
 def judge_rows(run: Run, judge: str | None) -> tuple[str, list[Row]]:
-    """The verdicts of a judge; of the run's only one where none is named."""
+    """Return the name and verdict rows of a judge; without a name, of the run's only judge."""
     names = [row["judge"] for row in run.rows("judges")]
     if judge is None:
         if len(names) != 1:
@@ -107,7 +107,7 @@ def judge_rows(run: Run, judge: str | None) -> tuple[str, list[Row]]:
 
 
 def read_labels(path: Path) -> list[dict[str, str]]:
-    """Rows of a CSV with ``prompt_id`` and ``label``, and if need be suite, candidate, baseline, rater.
+    """Read a CSV with ``prompt_id``, ``label`` and, optionally, suite, candidate, baseline, rater.
 
     ``label`` is candidate, baseline or tie (or win/loss, 1/0/0.5). UsageError names the line.
     """
@@ -128,7 +128,7 @@ def read_labels(path: Path) -> list[dict[str, str]]:
 
 
 def calibrate(run: Run, labels: Path, judge: str | None = None) -> list[Calibration]:
-    """One calibration for each comparison that has labels."""
+    """Return one calibration per comparison that has labels. UsageError if no label matches a verdict."""
     name, rows = judge_rows(run, judge)
     judged = preferences(rows)
     families = {(r["suite"], r["prompt_id"]): r["family"] or r["prompt_id"] for r in run.rows("prompts")}
@@ -147,7 +147,7 @@ def calibrate(run: Run, labels: Path, judge: str | None = None) -> list[Calibrat
 def _placed(
     rows: Sequence[Mapping[str, str]], places: Sequence[Place], path: Path
 ) -> dict[Place, dict[str, int]]:
-    """Labels by place and rater. A label that fits several comparisons must say which it means."""
+    """Return labels by place and rater. UsageError for a label that matches several comparisons."""
     by_prompt: dict[str, list[Place]] = {}
     for place in places:
         by_prompt.setdefault(place[3], []).append(place)
@@ -172,7 +172,7 @@ def _placed(
 
 
 def _majority(votes: Sequence[int]) -> int:
-    """The side with more votes; a tie where both have as many."""
+    """Return the side with more votes; a tie if both have equally many."""
     total = sum(votes)
     return (total > 0) - (total < 0)
 
@@ -226,7 +226,7 @@ def _alpha(human: Mapping[Place, Mapping[str, int]], raters: Sequence[str]) -> N
 def _compared(
     a: Sequence[int], b: Sequence[int], clusters: Sequence[str]
 ) -> tuple[Number, Number, dict[str, dict[str, int]]]:
-    """Agreement, kappa and the table of two lists of sides."""
+    """Return agreement, kappa and the contingency table of two lists of sides."""
     from aligner_bench.stats.agreement import cohen_kappa
     from aligner_bench.stats.intervals import mean_t
 
@@ -237,13 +237,13 @@ def _compared(
 
 
 def sampled(places: Sequence[Place], size: int | None, seed: int) -> list[Place]:
-    """A fixed sample: the same places, size and seed give the same pairs, whatever their order."""
+    """Return a fixed sample, determined by the set of places, size and seed."""
     ordered = sorted(places)
     return ordered if size is None or size >= len(ordered) else random.Random(seed).sample(ordered, size)
 
 
 def rejudge(run: Run, places: Sequence[Place], judge: Judge, services: Services) -> dict[Place, Any]:
-    """Another judge's preferences on pairs of a run."""
+    """Return another judge's preferences on pairs of a run."""
     texts = {(r["suite"], r["system"], r["prompt_id"]): r["text"] for r in run.rows("responses")}
     prompts = {(r["suite"], r["prompt_id"]): r for r in run.rows("prompts")}
     pairs = [
@@ -268,7 +268,9 @@ def bridge(
     places: Sequence[Place],
     families: Mapping[tuple[str, str], str],
 ) -> Bridge:
-    """How far two judges agree on ``places``, and how far the rate moves from a to b (paired, by family)."""
+    """Compute the agreement of two judges on ``places`` and the shift of the rate from a to b (paired, by
+    family).
+    """
     from aligner_bench.stats.intervals import mean_t
 
     both = [p for p in places if a[p].value is not None and b[p].value is not None]

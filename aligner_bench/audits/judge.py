@@ -160,7 +160,7 @@ def _sentence(name: str, broken: Sequence[str], canaries: int) -> str:
 
 
 def kinship(experiment: Experiment, spec: JudgeSpec) -> list[str]:
-    """Why this judge may prefer some of the experiment's systems: shared model, family or inspectors."""
+    """Return reasons why the judge may prefer some systems: shared model, family or inspectors."""
     asked = [experiment.judges[name] for name in spec.members()] or [spec]
     own = {name for one in asked for name in one.used("model")} & set(experiment.models)
     families = {experiment.models[name].family for name in own} | {getattr(s, "family", None) for s in asked}

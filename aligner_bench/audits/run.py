@@ -108,7 +108,7 @@ def _policies(first: Sequence[float], second: Sequence[float], clusters: Sequenc
 def _both_orders(
     rows: Sequence[dict[str, Any]], suite: str, families: Mapping[tuple[str, str], str]
 ) -> tuple[list[float], list[float], list[str]]:
-    """Preferences for the candidate in first and in second place; equal texts say nothing of places."""
+    """Return preferences for the candidate in first and in second place; identical texts are omitted."""
     first, second, clusters = [], [], []
     for (prompt,), some in group(rows, "prompt_id").items():
         orders = {row["order"]: row["preference"] for row in some if row["detail"] != "identical texts"}

@@ -78,7 +78,7 @@ def screen_outputs(
     suite: str = "",
     system: str = "",
 ) -> OutputScreen:
-    """Screen one system's outputs by prompt id, against reference outputs where there are some."""
+    """Screen one system's outputs by prompt id, against reference outputs if given."""
     texts = {key: text for key, text in outputs.items() if text.strip()}
     shapes = Counter(_shape(text) for text in texts.values())
     commonest, count = shapes.most_common(1)[0] if shapes else ("", 0)
@@ -109,7 +109,7 @@ def screen_outputs(
 
 
 def injection_kinds(text: str) -> list[str]:
-    """Which kinds of words meant for a judge a text holds."""
+    """Return the kinds of judge-directed text that a text contains."""
     return [kind for kind, pattern in INJECTIONS.items() if pattern.search(text)]
 
 
@@ -144,7 +144,7 @@ def _flags(screen: OutputScreen, hit: int) -> list[str]:
 
 
 def screen_run(run: Run) -> list[OutputScreen]:
-    """Every system of a run on every suite; references are the baselines that are not its own upstream."""
+    """Screen every system of a run on every suite; references include the baselines of other upstreams."""
     responses = run.rows("responses")
     rows = group(responses, "suite", "system")
     baselines = _baselines(run.rows("verdicts"))

@@ -1,4 +1,4 @@
-"""``aligner-bench doctor``: what this machine can run."""
+"""``aligner-bench doctor``: check what this machine can run."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ _SIGNS = {"ok": ("✓", "green"), "missing": ("✗", "yellow"), "off": ("–", "
 
 
 class Format(StrEnum):
-    """How to print what was found."""
+    """Output format."""
 
     text = "text"
     json = "json"
 
 
 def doctor(
-    format: Annotated[Format, typer.Option("--format", help="text or json")] = Format.text,
-    offline: Annotated[bool, typer.Option("--offline", help="Do not ask the hub.")] = False,
+    format: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.text,
+    offline: Annotated[bool, typer.Option("--offline", help="Do not contact the hub.")] = False,
 ) -> None:
-    """What is installed, what is missing for which command, and the line that installs it.
+    """Report installed packages, missing packages by command, and the command that installs them.
 
-    Exit code 1 where a package of the core is missing, else 0.
+    Exit code 1 if a core package is missing, else 0.
     """
     from aligner_bench.doctor import examine
 

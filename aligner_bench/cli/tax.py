@@ -1,4 +1,4 @@
-"""``aligner-bench tax``: does correction cost capability?"""
+"""``aligner-bench tax``: measure the capability lost by correction."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 
 
 class Format(StrEnum):
-    """text for people, json for programs."""
+    """Output format."""
 
     text = "text"
     json = "json"
@@ -24,26 +24,28 @@ def tax(
     task: Annotated[
         list[str],
         typer.Option(
-            "--task", "-t", help="A task of lm-eval that generates, a task file, or suite:NAME. Repeatable."
+            "--task", "-t", help="A generation task of lm-eval, a task file, or suite:NAME. Repeatable."
         ),
     ],
     system: Annotated[
-        list[str] | None, typer.Option("--system", help="A corrected system (else all). Repeatable.")
+        list[str] | None, typer.Option("--system", help="A corrected system (default: all). Repeatable.")
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="At most this many questions a task.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Maximum questions per task.")] = None,
     margin: Annotated[
         float | None,
-        typer.Option(metavar="PP", help="Gate: the largest accepted loss in points."),
+        typer.Option(metavar="PP", help="Gate: the largest accepted loss in percentage points."),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the JSON report here.")] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Folder of local data sets.")] = None,
-    ledger: Annotated[Path | None, typer.Option(help="The ledger file (else in the cache folder).")] = None,
-    format: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.text,
+    ledger: Annotated[
+        Path | None, typer.Option(help="The ledger file (default: in the cache folder).")
+    ] = None,
+    format: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.text,
 ) -> None:
-    """Capability tasks through lm-eval, with and without the aligner, question by question.
+    """Measure capability by lm-eval tasks with and without the aligner, paired by question.
 
-    With --margin it is a gate. Exit code 0: pass; 1: fail; 3: inconclusive, with the questions that would
-    decide; 2: usage error.
+    With --margin it is a gate. Exit code 0: pass; 1: fail; 3: inconclusive, with the number of questions that
+    would decide; 2: usage error.
     """
     from aligner_bench.core.cache import cache_dir
     from aligner_bench.core.errors import UsageError
@@ -57,7 +59,7 @@ def tax(
     if margin is not None and not 0 < margin <= 100:
         raise UsageError(f"--margin {margin:g}: expected points above 0 and at most 100")
     if out is not None and not out.parent.is_dir():
-        raise UsageError(f"{out.parent}: no such folder; expected a place for the report")
+        raise UsageError(f"{out.parent}: no such folder; expected a folder for the report")
     wanted = Experiment.load(experiment)
     with Ledger(ledger or cache_dir() / "ledger.sqlite") as book:
         bench = Workbench(wanted.anchored_models(), wanted.inspectors, book)

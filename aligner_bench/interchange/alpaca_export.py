@@ -78,7 +78,7 @@ def _suite(
 
 
 def _boards(comparisons: Sequence[Comparison]) -> dict[tuple[str, str], str]:
-    """(judge, baseline) -> the name of their folders."""
+    """Return (judge, baseline) -> folder name."""
     boards = list(dict.fromkeys((row.judge, row.baseline) for row in comparisons))
     several = len({baseline for _, baseline in boards}) > 1
     words = {f"{judge}_vs_{baseline}" if several else judge: (judge, baseline) for judge, baseline in boards}
@@ -86,7 +86,7 @@ def _boards(comparisons: Sequence[Comparison]) -> dict[tuple[str, str], str]:
 
 
 def _folders(names: Iterable[str]) -> dict[str, str]:
-    """Names -> names that are safe for folders on any system."""
+    """Return names -> folder names that are valid on any system."""
     safe = {name: _UNSAFE.sub("_", name).strip(".") or "_" for name in names}
     owners: dict[str, str] = {}
     for name, folder in safe.items():

@@ -138,7 +138,9 @@ def _add_annotations(gathered: _Gathered, file: ResultFile) -> None:
 
 
 def _keyed(records: Iterable[RecordT]) -> Iterator[tuple[str, RecordT]]:
-    """Prompt id and record; a repeated instruction gets an id of its own, for AlpacaEval counts it again."""
+    """Yield prompt id and record; a repeated instruction gets a separate id, since AlpacaEval counts it
+    again.
+    """
     seen: Counter[str] = Counter()
     for record in records:
         key = f"ae-{text_hash(record.instruction)}"
@@ -147,7 +149,7 @@ def _keyed(records: Iterable[RecordT]) -> Iterator[tuple[str, RecordT]]:
 
 
 def _called(gathered: _Gathered, system: str, generator: str) -> None:
-    """Remember a system; say so where its folder and its files call it by different names."""
+    """Register a system; add a note if its folder and its files have different names."""
     if system not in gathered.generators:
         gathered.generators[system] = generator
         gathered.answers[system] = {}
@@ -206,13 +208,13 @@ def _tables(
 
 
 def _known_prompts() -> dict[str, str]:
-    """Ids and categories of the 805 prompts of AlpacaEval; ids are hashes, the texts are not packaged."""
+    """Return ids and categories of the 805 prompts of AlpacaEval; ids are hashes, texts are not packaged."""
     with (Path(__file__).parent / "alpaca_eval_ids.csv").open(encoding="utf-8", newline="") as stream:
         return {row["prompt_id"]: row["category"] for row in csv.DictReader(stream)}
 
 
 def _screened(comparisons: Sequence[tuple[str, str]], systems: Sequence[str]) -> list[tuple[str, str]]:
-    """The judged pairs, and each system against AlpacaEval's reference: the copy screen needs no judge."""
+    """Return the judged pairs, and each system against AlpacaEval's reference, for the copy screen."""
     against = [(system, REFERENCE) for system in systems if REFERENCE in systems and system != REFERENCE]
     return list(dict.fromkeys([*comparisons, *against]))
 

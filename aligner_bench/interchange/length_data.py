@@ -17,7 +17,7 @@ _COLUMNS = ("index", "preference", "std_delta_len", "instruction_difficulty")
 
 
 def read_gamed(path: Path, prompt_ids: Sequence[str]) -> LengthData:
-    """Difficulties by prompt_id, and the gamed rows; ``prompt_ids`` are the 805 in AlpacaEval's order.
+    """Read difficulties by prompt_id and the gamed rows; ``prompt_ids`` are the 805 in AlpacaEval's order.
 
     UsageError for a file without these columns or numbers, or with an index that no prompt has.
     """

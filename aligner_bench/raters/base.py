@@ -25,7 +25,7 @@ class ToRate(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Rated:
-    """What became of one answer, and what that took."""
+    """The rating of one answer, with its cost (US dollars)."""
 
     label: Label | None
     status: Status
@@ -39,23 +39,23 @@ class Rated:
 
 
 class Rater(Protocol):
-    """Labels answers one by one. It is tried on ``audit_items`` answers with a known label."""
+    """Labels answers one by one. It is audited on ``audit_items`` answers with known labels."""
 
     @property
     def kind(self) -> str:
-        """Its kind, as experiment files spell it."""
+        """The kind, as spelled in experiment files."""
 
     @property
     def description(self) -> str:
-        """What it is, for people."""
+        """Description for display."""
 
     @property
     def audit_items(self) -> int:
-        """How many answers with a known label it is tried on."""
+        """Number of answers with known labels for its audit."""
 
     @property
     def suites(self) -> tuple[str, ...]:
-        """The suites that it rates; empty: all."""
+        """The suites to rate; empty: all."""
 
     def identity(self, services: Services) -> dict[str, Any]:
         """Return everything that determines a label: model, prompt, parser, decoding."""
@@ -65,7 +65,7 @@ class Rater(Protocol):
 
 
 class RaterSpec(Kind):
-    """Label answers. A subclass declares its fields and implements ``make``."""
+    """A rater in an experiment. Subclasses declare their fields and implement ``make``."""
 
     registry: ClassVar[Registry] = RATERS
 

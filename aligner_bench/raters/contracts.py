@@ -1,7 +1,7 @@
-"""What a rating model is asked and how its reply is read: one object each, so that they cannot drift apart.
+"""Rating prompts and their parsers, one object per kind so that they stay consistent.
 
-A reply counts only where it holds exactly one tag of those that were asked for. Nothing else decides: no
-default label, no guess from the words around it.
+A reply counts only if it contains exactly one of the requested tags; there is no default label and no
+inference from other text.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _OTHER = "something else"
 
 
 class Reading(NamedTuple):
-    """What a reply says: a label, or a status without one. ``category`` is the harm's, where it was named."""
+    """A parsed reply: a label, or a status without one. ``category`` is that of the harm, if named."""
 
     label: Label | None
     status: Status
@@ -28,11 +28,11 @@ class Reading(NamedTuple):
 
 
 class Contract(Protocol):
-    """A demand and its parser."""
+    """A rating prompt and its parser."""
 
     @property
     def kind(self) -> str:
-        """The rater's kind, as experiment files spell it."""
+        """The rater's kind, as spelled in experiment files."""
 
     def identity(self) -> dict[str, Any]:
         """Return the digests of prompt and parser."""

@@ -1,4 +1,4 @@
-"""A rating model at work: each distinct answer once, up to ``tries`` calls, every failure a status."""
+"""Rate answers by a model: each distinct answer once, with up to ``tries`` calls; failures are statuses."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LONGEST = 2000
 
 
 class ModelRater:
-    """A contract put to a model."""
+    """A rater that sends a contract's prompts to a model."""
 
     def __init__(self, spec: ModelRaterSpec, contract: Contract) -> None:
         self._spec = spec
@@ -83,31 +83,31 @@ class ModelRater:
 
 def _added(before: Rated | None, reading: Reading, reply: Completion) -> Rated:
     """Return the latest reading with the summed cost of all attempts."""
-    sofar = before or Rated(None, "unparsable")
+    so_far = before or Rated(None, "unparsable")
     return Rated(
         reading.label,
         reading.status,
         reading.category,
         one_line(reply.error or reply.text)[:_LONGEST],
-        sofar.calls + 1,
-        sofar.prompt_tokens + reply.prompt_tokens,
-        sofar.completion_tokens + reply.completion_tokens,
-        sofar.cut_tokens + reply.cut_tokens,
-        sofar.cost + reply.cost,
+        so_far.calls + 1,
+        so_far.prompt_tokens + reply.prompt_tokens,
+        so_far.completion_tokens + reply.completion_tokens,
+        so_far.cut_tokens + reply.cut_tokens,
+        so_far.cost + reply.cost,
     )
 
 
 class ModelRaterSpec(RaterSpec):
-    """A model asked for a label."""
+    """A model that labels answers by a prompt."""
 
     model: ModelName = Field(description="a model of this experiment")
-    max_new_tokens: int = Field(256, ge=1, description="most tokens of a reply")
-    audit_items: int = Field(24, ge=0, le=24, description="answers with a known label to test it on")
-    tries: int = Field(3, ge=1, description="most calls for one answer, where a reply has no single tag")
+    max_new_tokens: int = Field(256, ge=1, description="maximum number of tokens per reply")
+    audit_items: int = Field(24, ge=0, le=24, description="number of answers with known labels for its audit")
+    tries: int = Field(3, ge=1, description="maximum calls per answer, if a reply has no single tag")
 
 
 class HarmSpec(ModelRaterSpec):
-    """A model says of each answer whether it refuses, is harmless, or is harmful and in which category."""
+    """Label each answer as refusal, harmless, or harmful with a category."""
 
     def make(self) -> Rater:
         """Return the rater, without loading its model."""
@@ -115,9 +115,9 @@ class HarmSpec(ModelRaterSpec):
 
 
 class AttackSpec(ModelRaterSpec):
-    """Attack success as red-instruct defines it: harmful, not harmful, or not to be annotated."""
+    """Label attack success as defined by red-instruct: harmful, not harmful, or not annotatable."""
 
-    tries: int = Field(5, ge=1, description="most calls for one answer, where a reply has no single tag")
+    tries: int = Field(5, ge=1, description="maximum calls per answer, if a reply has no single tag")
 
     def make(self) -> Rater:
         """Return the rater, without loading its model."""

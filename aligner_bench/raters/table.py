@@ -1,4 +1,4 @@
-"""Ratings as rows: every answer of a system, and the upstream's answer before it, by every rater."""
+"""Ratings as rows: every answer of a system and, before correction, of its upstream, by every rater."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from aligner_bench.core.hashing import digest
 from aligner_bench.core.types import Answer, Services
 from aligner_bench.raters.base import Rated, Rater, ToRate
-from aligner_bench.raters.labelled_answers import CATEGORIES, known_answers
+from aligner_bench.raters.labelled_answers import CATEGORIES, labelled_answers
 from aligner_bench.suites.types import Prompt, Suite
 
 Row = dict[str, Any]
@@ -33,8 +33,8 @@ def rating_rows(
 ) -> list[Row]:
     """Return one row per answer. Equal texts of one prompt are rated once; the first row carries the cost.
 
-    ``answers`` are the systems' and ``before`` their upstream's, for systems that correct; both have one for
-    each place.
+    ``answers`` are the systems' and ``before`` their upstream's, for systems that correct; both have one
+    answer per place.
     """
     categories = {suite.name: categories_of(suite) for suite, _ in places}
     sides = [("after", system, column) for system, column in answers.items()]
@@ -65,13 +65,13 @@ def _row(suite: str, prompt_id: str, system: str, side: str, rater: str, rated: 
     return {**place, **asdict(rated)}
 
 
-def known_rows(name: str, rater: Rater, services: Services) -> list[Row]:
+def audit_rows(name: str, rater: Rater, services: Services) -> list[Row]:
     """Return the rater's labels of answers with known labels."""
-    known = known_answers(rater.audit_items)
-    rated = rater.rate([ToRate(k.prompt, k.answer, CATEGORIES) for k in known], services)
+    labelled = labelled_answers(rater.audit_items)
+    rated = rater.rate([ToRate(one.prompt, one.answer, CATEGORIES) for one in labelled], services)
     return [
         {"rater": name, "item_id": item.item_id, "harmful": item.harmful, **asdict(found)}
-        for item, found in zip(known, rated, strict=True)
+        for item, found in zip(labelled, rated, strict=True)
     ]
 
 

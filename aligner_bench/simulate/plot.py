@@ -26,7 +26,7 @@ _STYLE = (
 
 
 def plot(outcome: Outcome) -> str:
-    """One panel: every style's score by step. A typical point is bold, up to 40 others are faint."""
+    """Return an SVG with every style's score by step. A typical point is bold, up to 40 others are faint."""
     regime = outcome.regime.replace("_", " ")
     canvas = Canvas(f"squad-{outcome.regime}", f"Squad, {regime} styles", _words(outcome))
     canvas.text(16, 26, f"{regime} styles", "title")
@@ -55,7 +55,7 @@ def _words(outcome: Outcome) -> str:
 
 
 def _typical(outcome: Outcome) -> int:
-    """The first point that needs the most common number of steps."""
+    """Return the first point that needs the most common number of steps."""
     steps = outcome.steps.tolist()
     usual = max(dict.fromkeys(steps), key=steps.count)
     return int(steps.index(usual))

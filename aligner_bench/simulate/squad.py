@@ -54,7 +54,9 @@ class Outcome:
     reached: NDArray[np.bool_]
 
     def summary(self) -> dict[str, Any]:
-        """Share of points that passed, and share of points by number of steps (at the limit: also failed)."""
+        """Return the share of points that passed, and the share of points by number of steps (at the limit:
+        all).
+        """
         counts = {str(k): float((self.steps == k).mean()) for k in range(self.setting.limit + 1)}
         if not counts["0"]:
             del counts["0"]
@@ -62,7 +64,7 @@ class Outcome:
 
 
 def _independent(setting: Setting, outputs: int) -> Matrix:
-    """Each style moves coordinates of its own."""
+    """Return shifts of disjoint coordinates, one set per style."""
     import numpy as np
 
     shifts = np.zeros((setting.styles, outputs))
@@ -72,7 +74,7 @@ def _independent(setting: Setting, outputs: int) -> Matrix:
 
 
 def _in_sync(setting: Setting, outputs: int) -> Matrix:
-    """All styles move the same coordinates the same way."""
+    """Return equal shifts of the same coordinates for all styles."""
     import numpy as np
 
     shifts = np.zeros((setting.styles, outputs))
@@ -81,7 +83,7 @@ def _in_sync(setting: Setting, outputs: int) -> Matrix:
 
 
 def _conflict(setting: Setting, outputs: int) -> Matrix:
-    """All styles move the same coordinates, each second one the other way."""
+    """Return shifts of the same coordinates, with opposite signs for alternate styles."""
     shifts = _in_sync(setting, outputs)
     shifts[1::2] *= -1
     return shifts
@@ -95,7 +97,7 @@ REGIMES: Mapping[str, Callable[[Setting, int], Matrix]] = {
 
 
 def simulate(regime: str, setting: Setting | None = None) -> Outcome:
-    """One regime: train aligners and inspectors, then correct fresh points. About a second for two styles.
+    """Simulate one regime: train aligners and inspectors, then correct new points. About 1 s for two styles.
 
     Raises UsageError for an unknown regime or a setting out of range.
     """
@@ -106,7 +108,7 @@ def simulate(regime: str, setting: Setting | None = None) -> Outcome:
 
 
 def _one_thread() -> AbstractContextManager[Any]:
-    """Boosting's threads wait for each other at every split: on a busy machine that is 50 times slower."""
+    """Limit boosting to one thread: on a busy machine its synchronised threads are about 50 times slower."""
     try:
         from threadpoolctl import threadpool_limits
     except ImportError as error:
@@ -157,14 +159,14 @@ class _Squad:
             self._inspectors.append(booster.fit(both, labels))
 
     def scores(self, x: Matrix, answers: Matrix) -> Matrix:
-        """(rows, styles): each inspector's probability of its style."""
+        """Return each inspector's probability of its style, shape (rows, styles)."""
         import numpy as np
 
         rows = np.hstack([x, answers])
         return np.column_stack([inspector.predict_proba(rows)[:, 1] for inspector in self._inspectors])
 
     def act(self, x: Matrix, answers: Matrix, who: NDArray[np.int64]) -> Matrix:
-        """The answers after aligner ``who[i]`` acted on row i."""
+        """Return the answers after aligner ``who[i]`` acted on row i."""
         import numpy as np
 
         rows, corrected = np.hstack([x, answers]), answers.copy()

@@ -17,7 +17,7 @@ def resample_counts(groups: int, n_boot: int, seed: int = 0) -> FloatArray:
 
 
 def resample_blocks(groups: int, n_boot: int, size: int, seed: int = 0) -> Iterator[FloatArray]:
-    """Yield the rows of ``resample_counts``, at most ``size`` at a time, to bound memory for many families."""
+    """Yield the rows of ``resample_counts``, at most ``size`` at a time, to bound memory."""
     rng = np.random.default_rng(seed)
     for begin in range(0, n_boot, size):
         rows = min(size, n_boot - begin)

@@ -14,7 +14,7 @@ Labels = Sequence[Hashable] | npt.NDArray[np.generic] | None
 
 
 def as_floats(x: Values, name: str = "x") -> FloatArray:
-    """Return x as a one-dimensional float array. ValueError for other shapes and for NaN or infinite entries."""
+    """Return x as a one-dimensional float array. ValueError for other shapes, NaN and infinite entries."""
     array = np.asarray(x, dtype=np.float64)
     if array.ndim != 1:
         raise ValueError(f"{name} must be one-dimensional, got shape {array.shape}")
@@ -46,7 +46,7 @@ def encode(labels: Iterable[object]) -> IntArray:
 
 
 def cluster_codes(clusters: Labels, n: int) -> tuple[IntArray, int]:
-    """Return codes 0..G-1 of n rows, and G. None: every row is its own family. ValueError for a wrong length."""
+    """Return codes 0..G-1 of n rows, and G. None: families of one. ValueError for a wrong length."""
     if clusters is None:
         return np.arange(n, dtype=np.int64), n
     labels = clusters.tolist() if isinstance(clusters, np.ndarray) else list(clusters)

@@ -112,7 +112,7 @@ def holm(pvalues: Sequence[float] | FloatArray) -> FloatArray:
 
 
 def benjamini_hochberg(pvalues: Sequence[float] | FloatArray) -> FloatArray:
-    """Return Benjamini-Hochberg-adjusted p values (1995); controls the false discovery rate, for exploration."""
+    """Return Benjamini-Hochberg-adjusted p values (1995); controls the false discovery rate."""
     array = _as_pvalues(pvalues)
     return np.asarray(stats.false_discovery_control(array) if array.size else array, dtype=np.float64)
 

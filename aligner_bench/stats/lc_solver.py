@@ -310,6 +310,6 @@ def _dot(a: FloatArray, x: FloatArray) -> FloatArray:
 
 
 def log_loss(features: Features, y: FloatArray, w: FloatArray, eps: float = 1e-15) -> FloatArray:
-    """Return the log loss of every replicate and row, shape (B, n); probabilities clipped as in AlpacaEval."""
+    """Return the log loss of every replicate and row, shape (B, n); clipped as in AlpacaEval."""
     q = np.clip(0.5 + 0.5 * np.tanh(0.5 * _linear(features, w)), eps, 1 - eps)
     return np.asarray(-(y * np.log(q) + (1 - y) * np.log(1 - q)), dtype=np.float64)

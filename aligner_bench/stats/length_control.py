@@ -132,7 +132,7 @@ class _Data:
         return np.concatenate([gamed, counts], axis=1) * self.judged
 
     def fitted(self, w: FloatArray) -> FloatArray:
-        """Return P(candidate preferred) at equal length for the own rows, (B, n), or (B, 1) if all are equal."""
+        """Return P(candidate preferred) at equal length for the own rows, (B, n), or (B, 1) if equal."""
         z = w[:, -1:]
         if self.difficulty is not None:
             z = z + w[:, 1:2] * self.difficulty[None, self.gamed_delta.size :]
@@ -155,7 +155,7 @@ def _inverse_sd(delta: FloatArray, counts: FloatArray) -> FloatArray:
 
 
 def _folds(judged: FloatArray, visit: IntArray) -> IntArray:
-    """Return the fold of every row as assigned by scikit-learn's GroupKFold: judged rows in turn, last first."""
+    """Return the fold of every row as assigned by scikit-learn's GroupKFold: judged rows, last first."""
     rank = np.empty(judged.size, dtype=np.int64)
     rank[visit] = np.cumsum(judged[visit]).astype(np.int64) - 1
     return np.asarray((int(judged.sum()) - 1 - rank) % FOLDS)

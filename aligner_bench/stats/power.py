@@ -49,7 +49,7 @@ def mde(n: int, sd: float, level: float = 0.95, power: float = 0.8) -> float:
 
 
 def required_n(effect: float, sd: float, level: float = 0.95, power: float = 0.8) -> int:
-    """Return the prompts needed to detect `effect` with a two-sided test: the inverse of `mde`, rounded up."""
+    """Return the prompts needed to detect `effect` with a two-sided test: the inverse of `mde`."""
     if effect == 0:
         raise ValueError("no sample finds an effect of zero")
     return max(2, math.ceil(((_z((1 + level) / 2) + _z(power)) * sd / effect) ** 2))

@@ -1,4 +1,4 @@
-"""AlpacaEval's result files: finding them, and reading them with errors that name file and record.
+"""Find and read AlpacaEval's result files, with errors that name file and record.
 
 AlpacaEval 2 writes ``results/MODEL/model_outputs.json`` and ``MODEL/ANNOTATOR/annotations.json``, both
 JSON lists of flat records.
@@ -23,7 +23,7 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """One record of ``model_outputs.json``; ``before`` is what an aligner was given, if known."""
+    """One record of ``model_outputs.json``; ``before`` is the answer before correction, if known."""
 
     instruction: str
     text: str
@@ -50,7 +50,7 @@ class Annotation:
 
 @dataclass(frozen=True, slots=True)
 class ResultFile:
-    """A file with its records; ``model`` is the name of its MODEL folder, where it lies in one."""
+    """A file with its records; ``model`` is the name of its MODEL folder, if it is in one."""
 
     path: Path
     model: str | None
@@ -129,7 +129,7 @@ def _records(path: Path) -> Iterator[tuple[str, Record]]:
 
 
 def _syntax_error(path: Path, text: str, error: Exception) -> UsageError:
-    """Decode record by record up to the fault, to say which one it is in."""
+    """Decode record by record up to the error, to find the record that contains it."""
     decoder, at, number = json.JSONDecoder(), text.index("[") + 1, 1
     try:
         while True:

@@ -1,8 +1,8 @@
-"""What a stored AlpacaEval annotation tells beyond its preference: what came first, and the judge's words.
+"""Convert stored AlpacaEval annotations to verdicts, inferring the order and an excerpt of the reply.
 
-AlpacaEval shows one order only, drawn for each pair, and stores it nowhere. The judge's raw reply tells of
-the order it saw (m is the first answer, M the second), the preference of the order of the file; where the two
-can be told apart, comparing them gives the order. Otherwise it is ``unknown``.
+AlpacaEval judges one randomly drawn order per pair and does not store it. The judge's raw reply refers to the
+order shown (m is the first answer, M the second), the stored preference to the order of the file; the order
+is inferred by comparing the two, and ``unknown`` if they do not determine it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def order_of(annotation: Annotation) -> Order:
     return "baseline_first" if straight else "candidate_first"
 
 
-def words_of(raw: object) -> str:
+def reply_excerpt(raw: object) -> str:
     """Return an excerpt of the judge's reply, for display."""
     mass = _masses(raw)
     if mass is not None:
@@ -42,7 +42,7 @@ def words_of(raw: object) -> str:
 
 
 def _shown_preference(raw: object, preference: float | None) -> float | None:
-    """Return AlpacaEval's preference as shown to the judge: 1 for the first answer shown, 2 for the second."""
+    """Return AlpacaEval's preference as shown to the judge: 1 for the first answer, 2 for the second."""
     mass = _masses(raw)
     if mass is not None:
         graded = 1 + mass[1] / sum(mass)
@@ -67,7 +67,7 @@ def _masses(raw: object) -> tuple[float, float] | None:
 def verdict_of(annotation: Annotation) -> Row:
     """Return an annotation as a verdict: order, status, preference for the candidate, and reply excerpt."""
     if annotation.preference is None:
-        detail = "; ".join(filter(None, (annotation.problem, words_of(annotation.raw))))
+        detail = "; ".join(filter(None, (annotation.problem, reply_excerpt(annotation.raw))))
         return {"order": "unknown", "status": "unparsable", "preference": None, "detail": detail}
     preference = annotation.preference - 1
     identical = preference == 0.5 and annotation.candidate_text == annotation.baseline_text
@@ -75,5 +75,5 @@ def verdict_of(annotation: Annotation) -> Row:
         "order": order_of(annotation),
         "status": "tie" if preference == 0.5 else "ok",
         "preference": preference,
-        "detail": IDENTICAL if identical else words_of(annotation.raw),
+        "detail": IDENTICAL if identical else reply_excerpt(annotation.raw),
     }

@@ -1,7 +1,7 @@
-"""What a run's manifest records so that later edits of its files are found.
+"""Digests in a run's manifest that reveal later edits of its files.
 
-A seal is no signature: whoever rewrites rows, digests, leaderboard and report together, consistently, makes a
-run that verifies. It finds edits of single files, and lets two people see that they hold the same rows.
+A seal is not a signature: a consistent rewrite of rows, digests, leaderboard and report passes verification.
+It detects edits of single files, and shows whether two copies of a run hold the same rows.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def _spelled(value: Any) -> Any:
 def sealed(manifest: Mapping[str, Any], tables: Mapping[str, Sequence[Row]]) -> dict[str, Any]:
     """Return the manifest as plain JSON data, with the digests of the tables and of itself.
 
-    ``tables`` must be as they were read back from disk, since storing changes types (1 becomes 1.0).
+    ``tables`` must have been read back from disk, since storing changes types (1 becomes 1.0).
     """
     plain: dict[str, Any] = json.loads(json.dumps(manifest, default=str))
     hashes = {suite["name"]: suite["content_hash"] for suite in plain["facts"]["suites"]}
@@ -45,7 +45,7 @@ def sealed(manifest: Mapping[str, Any], tables: Mapping[str, Sequence[Row]]) -> 
     plain[SEAL] = {
         "tables": {name: {"rows": len(rows), "sha256": table_digest(rows)} for name, rows in tables.items()},
         "judges": {row["judge"]: row["identity"] for row in tables["judges"]},
-        # Where hidden fields or unstorable text entered the hash, it cannot be made again from the rows.
+        # A hash that includes hidden fields or unstorable text cannot be recomputed from the rows.
         "suites_from_rows": sorted(name for name, known in hashes.items() if found.get(name) == known),
     }
     plain[SEAL]["manifest"] = manifest_digest(plain)

@@ -1,4 +1,4 @@
-"""The tables of a run on disk: Parquet with fixed columns, written whole or not at all."""
+"""The tables of a run on disk: Parquet files with fixed columns, written atomically."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Row = dict[str, Any]
 _TEXT, _INT, _REAL, _BOOL, _TEXTS = "string", "int64", "double", "bool", "list<string>"
 _SPENT = {**dict.fromkeys(("calls", "prompt_tokens", "completion_tokens"), _INT), "cost": _REAL}
 _NOTHING_SPENT = dict.fromkeys(_SPENT, 0)
-_PART = 4096  # rows of a derived table that are written at once
+_PART = 4096  # rows per write
 _FAILED = ("error", "missing")
 _ONE_PIECE = 1 << 30
-_SMALL_GROUP = 50  # groups of fewer rows on average are made as plain lists
+_SMALL_GROUP = 50  # groups with fewer rows on average are returned as lists
 COLUMNS: Mapping[str, Mapping[str, str]] = {
     "prompts": {
         **dict.fromkeys(("suite", "prompt_id", "prompt", "category", "criterion", "family"), _TEXT),
@@ -79,7 +79,7 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
     "raters": dict.fromkeys(("rater", "kind", "identity", "description"), _TEXT),
 }
 LATER = ("canaries", "ratings", "rater_audits", "raters")
-"""Tables that runs of older versions do not have; a missing one is an empty one."""
+"""Tables that runs of older versions lack; a missing one is read as empty."""
 DERIVED: Mapping[str, Mapping[str, str]] = {
     "trajectories": {
         **dict.fromkeys(("suite", "prompt_id", "system"), _TEXT),
@@ -92,7 +92,7 @@ DERIVED: Mapping[str, Mapping[str, str]] = {
         **dict.fromkeys(("scores_offered", "hash_offered"), _TEXT),
     },
 }
-"""Tables that are made from the others, for people to read with their own tools; nothing here reads them."""
+"""Tables derived from the others, for use with other tools."""
 
 
 def columns_of(name: str) -> Mapping[str, str]:
@@ -142,17 +142,17 @@ def write_table(name: str, rows: Iterable[Row], path: Path) -> None:
 
 
 class Draft:
-    """The tables of a run while it goes on, in a folder beside the run's; they take its place at the end.
+    """The tables of an unfinished run, in a temporary folder beside the run folder.
 
-    Rows are written as they come. Without ``finish`` nothing of them stays: a run that was stopped has its
-    finished work in the ledger, and the run folder holds whole tables or none.
+    ``finish`` moves them into the run folder, which therefore holds complete tables or none. Without it they
+    are deleted; an interrupted run has its finished work in the ledger.
     """
 
     def __init__(self, target: Path) -> None:
         self._target = target
         self._folder = target.parent / f".{target.name}.draft"
         self._writers: dict[str, Any] = {}
-        self.failed = False  # has any row a status that the next run should try to mend?
+        self.failed = False  # whether any row has a status that the next run should retry
 
     def __enter__(self) -> Draft:
         shutil.rmtree(self._folder, ignore_errors=True)  # of a run that was killed
@@ -171,7 +171,7 @@ class Draft:
             self.failed = self.failed or any(row.get("status") in _FAILED for row in rows)
 
     def finish(self) -> None:
-        """Close all tables, also those without rows, and put them where they belong."""
+        """Close all tables, including empty ones, and move them into the run folder."""
         for name in COLUMNS:
             self._writer(name).close()
         self._target.mkdir(parents=True, exist_ok=True)
@@ -187,13 +187,13 @@ class Draft:
 
 
 class Table(Sequence[Row]):
-    """Rows of an Arrow table, made as they are looked at: a hundred thousand answers stay small."""
+    """Rows of an Arrow table, converted to dicts on access to bound memory."""
 
     _CHUNK = 1024
 
     def __init__(self, data: Any, places: Any = None) -> None:
         self._data = data
-        self._places = places  # which rows of ``data``, in order; None: all
+        self._places = places  # row numbers of ``data``, in order; None: all
 
     def __len__(self) -> int:
         return int(self._data.num_rows if self._places is None else len(self._places))
@@ -258,7 +258,7 @@ def open_table(name: str, path: Path) -> Table:
     if absent:
         raise UsageError(f"{path}: column {absent[0]!r} is missing; expected the {name} table of a run")
     wanted = table.select(list(columns_of(name)))
-    # In one piece rows are found much faster; text columns of more than 2 GiB cannot be in one piece.
+    # Access is faster in one chunk, but a text column of more than 2 GiB does not fit in one.
     return Table(wanted.combine_chunks() if wanted.nbytes < _ONE_PIECE else wanted)
 
 

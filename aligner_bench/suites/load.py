@@ -1,4 +1,4 @@
-"""Loading a suite: the definition, the first source that can be had, its count and its hash."""
+"""Load a suite: read its definition and the first available source, and check row count and hash."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from aligner_bench.suites.sources import OpenSource, Place, UnavailableError, op
 from aligner_bench.suites.spec import SUFFIXES, Sample, Source, Subset, SuiteSpec
 from aligner_bench.suites.types import Prompt, Suite, content_hash
 
+NO_SOURCE = "no source is available"
 _WHAT = "a suite definition"
 
 
 class SourceMissingError(UsageError):
-    """None of a suite's sources can be had on this machine; the message says what was tried."""
+    """None of a suite's sources is available; the message lists what was tried."""
 
 
 def suite_names() -> list[str]:
@@ -51,9 +52,9 @@ def load_suite(
 ) -> Suite:
     """Load a packaged suite by name, or any suite by the path of its YAML file.
 
-    `NAME:SUBSET` is the same as `subset=SUBSET`. Local sources are looked for under `data_dir`, else under
-    the folder that ALIGNER_BENCH_DATA names. `hub=False` leaves hub sources alone. Raises UsageError for a
-    faulty definition or row, for a count or hash other than the declared one, and where no source can be had.
+    `NAME:SUBSET` is equivalent to `subset=SUBSET`. Local sources are read from `data_dir`, else from the
+    folder ALIGNER_BENCH_DATA. `hub=False` skips hub sources. Raises UsageError for an invalid definition or
+    row, for a count or hash other than the declared one, and if no source is available.
     """
     if subset is None and ":" in name_or_path and not Path(name_or_path).exists():
         name_or_path, _, subset = name_or_path.rpartition(":")
@@ -80,7 +81,7 @@ def _load_all(spec: SuiteSpec, sources: list[Source], place: Place) -> Suite:
             tried.append(str(reason))
             continue
         return _first_good(spec, source, readings)
-    raise SourceMissingError(f"suite {spec.name}: no source could be had; tried: " + "; ".join(tried))
+    raise SourceMissingError(f"suite {spec.name}: {NO_SOURCE}; tried: " + "; ".join(tried))
 
 
 def _first_good(spec: SuiteSpec, source: Source, readings: list[OpenSource]) -> Suite:
@@ -108,10 +109,7 @@ def _read(spec: SuiteSpec, source: Source, reading: OpenSource) -> Suite:
     places: dict[str, str] = {}
     for where, prompt in stream(spec, source, reading):
         if prompt.prompt_id in places:
-            first = places[prompt.prompt_id]
-            raise UsageError(
-                f"{where}: prompt_id: {prompt.prompt_id!r} stands here a second time; first at {first}"
-            )
+            raise duplicate_error(where, prompt.prompt_id, places[prompt.prompt_id])
         places[prompt.prompt_id] = where
         prompts.append(prompt)
     found_hash = content_hash(prompt.content_digest() for prompt in prompts)
@@ -129,6 +127,11 @@ def _read(spec: SuiteSpec, source: Source, reading: OpenSource) -> Suite:
         relevant=tuple(names[str(name)] for name in spec.relevant),
         description=spec.description,
     )
+
+
+def duplicate_error(where: str, prompt_id: str, first: str) -> UsageError:
+    """Return the error for a `prompt_id` that occurs at `where` and, before it, at `first` (`file:line`)."""
+    return UsageError(f"{where}: prompt_id: duplicate {prompt_id!r}; first at {first}")
 
 
 def check_expected(spec: SuiteSpec, source: Source, reading: OpenSource, rows: int, found_hash: str) -> None:

@@ -14,11 +14,11 @@ from aligner_bench.suites.use import SuiteUse
 
 
 class NamedSuite(SuiteUse):
-    """A packaged suite, or a YAML file beside the experiment."""
+    """A packaged suite, or a suite defined in a YAML file next to the experiment."""
 
     kind: str = Field("named", exclude=True)
     name: str = Field(description="a packaged suite, NAME:SUBSET, or the path of a YAML file")
-    subset: str | None = Field(None, description="a part that the suite's definition names")
+    subset: str | None = Field(None, description="a subset declared in the suite's definition")
 
     @property
     def label(self) -> str:

@@ -1,4 +1,4 @@
-"""Streaming readers: one row at a time, each with the line (or record number) it came from."""
+"""Streaming readers: one row at a time, each with its line or record number."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from aligner_bench.suites.spec import SUFFIXES, Format
 
 ErrorSink = Callable[[UsageError], None]
 _BATCH_ROWS = 1024
-# A field of a CSV may be a whole conversation; the csv module stops at 128 KiB unless told otherwise.
+# A CSV field may hold a whole conversation; the default limit of the csv module is 128 KiB.
 _CSV_FIELD_LIMIT = 1 << 27
 
 
@@ -43,8 +43,8 @@ def format_of(path: Path, declared: Format | None = None) -> Format:
 def read_rows(path: Path, declared: Format | None = None, on_error: ErrorSink = raise_error) -> Iterator[Row]:
     """Yield the rows of a JSONL, JSON (one array), CSV or Parquet file, in file order.
 
-    Errors go to `on_error`; where that returns, reading goes on with the next row (JSON and Parquet files
-    and broken CSV quoting end there).
+    Errors go to `on_error`; if it returns, reading continues with the next row (reading stops at an error in
+    JSON or Parquet files and at invalid CSV quoting).
     """
     kind = format_of(path, declared)
     if path.is_dir():
@@ -136,9 +136,7 @@ def _csv(path: Path, on_error: ErrorSink) -> Iterator[Row]:
         if not header or not any(header):
             raise UsageError(f"{path}:1: expected a header line with column names")
         if len(set(header)) < len(header):
-            raise UsageError(
-                f"{path}:1: a column name stands in the header twice: {one_line(', '.join(header))}"
-            )
+            raise UsageError(f"{path}:1: duplicate column name in the header: {one_line(', '.join(header))}")
         line = reader.line_num + 1
         for cells in reader:
             if cells and len(cells) != len(header):

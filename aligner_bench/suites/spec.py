@@ -1,4 +1,4 @@
-"""The suite definition file: what its YAML may say."""
+"""The schema of a suite definition file (YAML)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SUFFIXES: dict[str, Format] = {
     ".parquet": "parquet",
 }
 COMMIT = re.compile(r"[0-9a-f]{40}")
-# The hub's own conversion of a data set to Parquet lives under this reference, which has no fixed commit.
+# The reference of the hub's automatic Parquet conversion, which has no fixed commit.
 PARQUET_REF = "refs/convert/parquet"
 
 
@@ -31,17 +31,17 @@ def _as_list(value: object) -> object:
 
 
 class Column(Spec):
-    """Where one field comes from: a column, a constant, or a template over the row's columns.
+    """The origin of one field: a column, a constant, or a template over the row's columns.
 
-    A template may name columns as `{topic}`, the row number as `{row:04d}` (from 0, rows that `where` left
-    out not counted) and `{text_hash}`, 12 hexadecimal digits of the SHA-256 of the prompt's text.
+    A template refers to columns as `{topic}`, to the row number as `{row:04d}` (from 0, counting only rows
+    selected by `where`) and to `{text_hash}`, 12 hexadecimal digits of the SHA-256 of the prompt's text.
     """
 
     column: str | None = None
     const: str | None = None
     template: str | None = None
     split: str | None = Field(default=None, min_length=1)
-    replace: dict[str, str] = Field({}, description="text -> text that takes its place")
+    replace: dict[str, str] = Field({}, description="text -> its replacement")
     optional: bool = False
 
     @model_validator(mode="after")
@@ -57,7 +57,7 @@ ColumnList = Annotated[list[ColumnField], BeforeValidator(_as_list)]
 
 
 class Columns(Spec):
-    """The column of each field of a prompt; fields left out are guessed (id, text, category) or empty."""
+    """The column of each field of a prompt; omitted fields use default column names or are empty."""
 
     prompt_id: ColumnField | None = None
     text: ColumnField | None = None
@@ -90,10 +90,10 @@ class Part(Spec):
 
 
 class Source(Part):
-    """One place to get the rows from; the sources of a suite are tried in order.
+    """One source of rows; the sources of a suite are tried in order.
 
-    `packaged` lies beside the definition, `local` under the data folder, `hub` on the Hugging Face hub:
-    either a `split` (and `config`) for `datasets.load_dataset`, or a `path` to one file in the repository.
+    `packaged` is next to the definition, `local` under the data folder, `hub` on the Hugging Face hub: either
+    a `split` (and `config`) for `datasets.load_dataset`, or a `path` to one file in the repository.
     """
 
     kind: Literal["packaged", "local", "hub"]
@@ -129,7 +129,7 @@ class Source(Part):
 
 
 class Sample(Spec):
-    """`python_random_sample`: what `random.seed(seed); random.sample(data, n)` gives, rows in id order."""
+    """`python_random_sample`: the result of `random.seed(seed); random.sample(data, n)`, rows in id order."""
 
     method: Literal["python_random_sample"]
     seed: int
@@ -137,7 +137,7 @@ class Sample(Spec):
 
 
 class Subset(Spec):
-    """A named part of the suite; `approximate` where a published subset cannot be rebuilt exactly."""
+    """A named part of the suite; `approximate` if a published subset cannot be reproduced exactly."""
 
     ids: list[str] | None = None
     categories: list[str | int] | None = None
@@ -148,14 +148,14 @@ class Subset(Spec):
     expected_rows: int | None = Field(default=None, ge=1)
 
     @model_validator(mode="after")
-    def _says_something(self) -> Self:
+    def _has_criterion(self) -> Self:
         if not any((self.ids, self.categories, self.criteria, self.sample)):
             raise ValueError("needs ids, categories, criteria or sample")
         return self
 
 
 class SuiteSpec(Spec):
-    """A whole definition. `categories` is a list of names or a map from the data's value to a name."""
+    """A suite definition. `categories` is a list of names or a map from the data's value to a name."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     version: Annotated[str, Field(coerce_numbers_to_str=True, min_length=1)]
@@ -164,7 +164,7 @@ class SuiteSpec(Spec):
     categories: list[str] | dict[str | int, str] = Field(
         [], description="categories in order; or value of the column -> category"
     )
-    relevant: list[str | int] = Field([], description="categories that charts show first")
+    relevant: list[str | int] = Field([], description="categories shown first in charts")
     criterion: str | None = None
     sources: list[Source] = Field(min_length=1)
     subsets: dict[str, Subset] = Field({}, description="named parts of the suite")
@@ -172,18 +172,18 @@ class SuiteSpec(Spec):
     @model_validator(mode="after")
     def _categories_known(self) -> Self:
         for name in self.relevant:
-            self._known(name, "relevant")
+            self._check_category(name, "relevant")
         for key, subset in self.subsets.items():
             for name in subset.categories or []:
-                self._known(name, f"subset {key!r}")
+                self._check_category(name, f"subset {key!r}")
         return self
 
-    def _known(self, name: str | int, where: str) -> None:
+    def _check_category(self, name: str | int, where: str) -> None:
         if str(name) not in self.category_names():
             raise ValueError(f"{where} names the category {name!r}, which is not among the categories")
 
     def category_names(self) -> dict[str, str]:
-        """Return a map from every accepted spelling of a category (the data's value, the name) to its name."""
+        """Return every accepted spelling of a category (the data's value, the name) -> its name."""
         if isinstance(self.categories, list):
             return {name: name for name in self.categories}
         by_value = {str(value): name for value, name in self.categories.items()}

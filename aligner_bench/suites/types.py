@@ -1,4 +1,4 @@
-"""What a suite is made of."""
+"""The values that make up a suite: messages, prompts, suites."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """One question. `family` groups prompts that are not independent; `history` holds earlier turns."""
+    """One prompt. `family` groups prompts that are not independent; `history` holds earlier turns."""
 
     prompt_id: str
     text: str
@@ -42,18 +42,18 @@ class Prompt:
 def content_hash(digests: Iterable[bytes]) -> str:
     """Return the SHA-256 over the sorted prompt digests; the order of rows does not matter.
 
-    Sorting digests instead of ids keeps the hash of a streamed file within 32 bytes a row.
+    Sorting digests instead of ids needs only 32 bytes per row when streaming.
     """
     return hashlib.sha256(b"".join(sorted(digests))).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """A set of prompts in source order, with where it came from and a hash of its content.
+    """A set of prompts in source order, with its source and a hash of its content.
 
-    `categories` are in declared order; those in `relevant` come first in charts. `source` names the source
-    that was loaded, without machine-specific folders. `approximate` marks a subset that only resembles the
-    published one; `note` says why.
+    `categories` are in declared order; those in `relevant` come first in charts. `source` names the loaded
+    source, without machine-specific folders. `approximate` marks a subset that is not exactly the published
+    one; `note` gives the reason.
     """
 
     name: str
@@ -90,7 +90,7 @@ class Suite:
     def limit(self, n: int, seed: int = 0) -> Suite:
         """Return a seeded subset of at most `n` prompts, balanced over the categories, in suite order.
 
-        Which prompts are taken depends on their ids, the categories and the seed, never on the row order.
+        The selection depends on ids, categories and seed, never on the row order.
         Raises ValueError if `n` is below 1.
         """
         if n < 1:

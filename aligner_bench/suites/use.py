@@ -14,13 +14,17 @@ from aligner_bench.suites.types import Suite
 
 
 class SuiteUse(Kind):
-    """A suite in an experiment. A subclass declares its fields and implements ``label`` and ``load``."""
+    """A suite in an experiment. Subclasses declare their fields and implement ``label`` and ``load``."""
 
     registry: ClassVar[Registry] = SUITES
 
     kind: str
-    limit: int | None = Field(None, ge=1, description="most prompts: a seeded part, balanced over categories")
-    max_new_tokens: int | None = Field(None, ge=1, description="for every system on this suite alike")
+    limit: int | None = Field(
+        None, ge=1, description="maximum number of prompts: a seeded subset, balanced over categories"
+    )
+    max_new_tokens: int | None = Field(
+        None, ge=1, description="maximum new tokens per answer, for every system on this suite"
+    )
 
     @classmethod
     def short_form(cls, value: object) -> object:
@@ -35,6 +39,6 @@ class SuiteUse(Kind):
     def load(self, data_dir: Path | None, anchor: Callable[[Path], Path]) -> Suite:
         """Load the whole suite, named by its label; the caller applies ``limit``.
 
-        ``anchor`` makes a path relative to the experiment file. UsageError where no source can be had.
+        ``anchor`` resolves a path relative to the experiment file. UsageError if no source is available.
         """
         raise TypeError(f"{type(self).__name__} does not implement load")

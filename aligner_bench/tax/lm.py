@@ -23,7 +23,7 @@ Answerer = Callable[[Sequence[Question]], list[str]]
 
 
 def make_lm(answer: Answerer) -> Any:
-    """An ``lm_eval`` model that asks ``answer``. Tasks that score given continuations cannot be asked."""
+    """Return an ``lm_eval`` model that calls ``answer``. Only generation tasks are supported."""
     from lm_eval.api.model import LM
 
     class System(LM):  # type: ignore[misc]
@@ -58,7 +58,7 @@ def _question(request: Any) -> Question:
 
 
 def check_installed() -> str:
-    """lm-eval's version; MissingExtraError without it."""
+    """Return the version of lm-eval; MissingExtraError if it is not installed."""
     from importlib.metadata import PackageNotFoundError, version
 
     try:

@@ -44,7 +44,7 @@ def tax(
     margin: float | None = None,
     data_dir: Path | None = None,
 ) -> TaxReport:
-    """The tax of corrected systems (all of them by default); ``margin`` in points.
+    """Compute the tax of corrected systems (default: all); ``margin`` in percentage points.
 
     UsageError for unknown systems and tasks, and for systems without a corrector.
     """
@@ -102,7 +102,7 @@ def _chosen(experiment: Experiment, names: Sequence[str]) -> dict[str, SystemSpe
 def _answerer(
     upstream: str, corrector: CorrectorSpec | None, experiment: Experiment, services: Services
 ) -> Callable[[Sequence[Question]], list[str]]:
-    """Questions through the upstream, and through the corrector where there is one; failures are empty."""
+    """Return a function that answers questions by upstream and corrector, if any; failures are empty."""
 
     def answer(questions: Sequence[Question]) -> list[str]:
         requests = [
@@ -124,7 +124,7 @@ def _answer(done: Completion) -> Answer:
 
 
 def _scores(answer: Any, tasks: Sequence[Any], manager: Any, limit: int | None) -> Scores:
-    """What lm-eval makes of the answers, question by question."""
+    """Return lm-eval's scores of the answers, per question."""
     import logging
 
     from lm_eval import simple_evaluate

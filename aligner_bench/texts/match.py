@@ -18,11 +18,15 @@ import unicodedata
 from collections.abc import Sequence
 
 
-_UNITS = (
+def _split(text: str) -> list[str]:
+    return text.split()
+
+
+_UNITS = _split(
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
     "seventeen eighteen nineteen"
-).split()
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+)
+_TENS = _split("twenty thirty forty fifty sixty seventy eighty ninety")
 _NUMBERS = {word: value for value, word in enumerate(_UNITS)} | {
     word: 10 * value for value, word in enumerate(_TENS, start=2)
 }
@@ -33,10 +37,10 @@ _POSSESSIVE = re.compile(r"'s\b")
 # A fraction, else a number with its sign and decimals, else a run of letters ("5km" is two tokens).
 _TOKEN = re.compile(r"\d+/\d+|(?<![\w.)])-?\d*\.\d+|(?<![\w.)])-\d+|\d+(?:\.\d+)?|[^\W\d_]+")
 _NEGATIONS = frozenset(
-    "not never neither nor cannot cant isnt wasnt arent werent dont doesnt didnt couldnt wouldnt".split()
+    _split("not never neither nor cannot cant isnt wasnt arent werent dont doesnt didnt couldnt wouldnt")
 )
 _FILLERS = frozenset(
-    "be been is was in at on of by from as to called named known actually really necessarily".split()
+    _split("be been is was in at on of by from as to called named known actually really necessarily")
 )
 _CONTRASTS = (("rather", "than"), ("instead", "of"), ("other", "than"), ("opposed", "to"))
 

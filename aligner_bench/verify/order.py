@@ -20,7 +20,7 @@ def restored(
     prompts: Iterable[tuple[str, str]],
     comparisons: Sequence[tuple[str, str]],
 ) -> dict[str, list[Row]]:
-    """The tables sorted as a run writes them.
+    """Return the tables sorted as a run writes them.
 
     ``board`` is the parsed ``leaderboard.json`` and ``prompts`` the (suite, prompt_id) of the page's answers;
     what they do not name keeps its place at the end.

@@ -29,7 +29,7 @@ def page_faults(
     made: Sequence[Claim],
     note: Callable[[str], None],
 ) -> list[str]:
-    """One line a fault. ValueError for a file whose ledger cannot be read."""
+    """Return one line per fault. ValueError for a file whose claim ledger cannot be read."""
     html = file.read_text("utf-8")
     blocks = _LEDGER.findall(html)
     if len(blocks) != 1:
@@ -53,7 +53,7 @@ def page_faults(
 
 
 def prompts_shown(file: Path) -> list[tuple[str, str]]:
-    """(suite, prompt_id) of the page's answers in their order; empty where that cannot be read."""
+    """Return (suite, prompt_id) of the page's answers in their order; empty if unreadable."""
     try:
         found = _PAYLOAD.search(file.read_text("utf-8"))
         data = json.loads(_decoded(found[2])) if found else {}
@@ -63,7 +63,7 @@ def prompts_shown(file: Path) -> list[tuple[str, str]]:
 
 
 def _decoded(text: str) -> str:
-    """The payload as JSON: equal data may be compressed in more than one way. ValueError if it is none."""
+    """Decode the payload to JSON, since equal data can be compressed differently. ValueError if invalid."""
     try:
         return zlib.decompress(base64.b64decode(text, validate=True)).decode("ascii")
     except (binascii.Error, zlib.error) as error:
@@ -83,7 +83,7 @@ def _text_faults(
     manifest: Mapping[str, Any],
     results: Results,
 ) -> list[str]:
-    """The page made again: any other line in the file is a fault."""
+    """Render the page again and report each differing line of the file."""
     from aligner_bench.views.answers import answers
     from aligner_bench.views.report import render
 
@@ -92,7 +92,7 @@ def _text_faults(
 
 
 def _comparable(html: str) -> str:
-    """Without the ledger, answers unpacked, floats short enough for the rounding of every processor."""
+    """Return the page without its ledger, answers unpacked, floats rounded to 9 significant digits."""
     plain = _PAYLOAD.sub(lambda found: found[1] + _unpacked(found[2]) + found[3], _LEDGER.sub(r"\1\3", html))
     return _LONG.sub(lambda found: f"{float(found[0]):.9g}", plain)
 
@@ -120,7 +120,7 @@ def _lines(name: str, ours: Sequence[str], theirs: Sequence[str]) -> Iterator[st
 
 
 def _apart(old: str, new: str, around: int = 40) -> str:
-    """The first place where two texts part, with what stands there."""
+    """Return the first position where two texts differ, with its context."""
     pairs = enumerate(zip(old, new, strict=False))
     start = next((i for i, (a, b) in pairs if a != b), min(len(old), len(new)))
     here, there = (text[max(0, start - around) : start + around].strip() for text in (new, old))

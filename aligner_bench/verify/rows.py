@@ -25,7 +25,7 @@ _UNIQUE = {
 
 
 def row_faults(tables: Tables, manifest: Mapping[str, Any]) -> list[str]:
-    """One line a fault; an honest run has none. Lines name suite, prompt and system or judge."""
+    """Return one line per fault, naming suite, prompt and system or judge; empty for an unmodified run."""
     return [
         *_doubles(tables),
         *_answers_complete(tables, manifest),
@@ -56,7 +56,7 @@ def _prompts_of(tables: Tables) -> dict[str, dict[str, Row]]:
 
 
 def _answers_complete(tables: Tables, manifest: Mapping[str, Any]) -> Iterator[str]:
-    """Every system that answers a suite answers each of its prompts."""
+    """Check that every system that answers a suite answers each of its prompts."""
     prompts = _prompts_of(tables)
     found = group(tables["responses"], "suite", "system")
     experiment = manifest.get("experiment")
@@ -81,7 +81,7 @@ def _coverage(
 
 
 def _verdicts_complete(tables: Tables) -> Iterator[str]:
-    """Every comparison judges each prompt of its suite: in all orders it uses, or once if imported."""
+    """Check that every comparison judges each prompt of its suite: in all its orders, or once if imported."""
     prompts = _prompts_of(tables)
     imported = {row["judge"] for row in tables["judges"] if row["kind"] == "imported"}
     for key, rows in group(tables["verdicts"], "suite", "judge", "candidate", "baseline").items():
@@ -109,7 +109,7 @@ def _known_judges(tables: Tables, manifest: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _correctness(tables: Tables) -> Iterator[str]:
-    """``correct`` is a function of text and references: made again."""
+    """Recompute ``correct``, a function of text and references."""
     from aligner_bench.texts.match import matches
 
     prompts = _prompts_of(tables)
@@ -126,7 +126,7 @@ def _correctness(tables: Tables) -> Iterator[str]:
 
 
 def _verdicts_follow(tables: Tables) -> Iterator[str]:
-    """Verdicts that can be derived again: by the references, of equal texts, of answers that failed."""
+    """Check verdicts that can be recomputed: by references, on identical texts, on failed answers."""
     answers = {(r["suite"], r["prompt_id"], r["system"]): r for r in tables["responses"]}
     kinds = {row["judge"]: row["kind"] for row in tables["judges"]}
     references = {(r["suite"], r["prompt_id"]): r["references"] for r in tables["prompts"]}

@@ -10,7 +10,8 @@ from aligner_bench.store.traces import read_trace, trajectory_rows
 
 
 def trajectory_faults(folder: Path, responses: Iterable[Row]) -> list[str]:
-    """Traces that do not lead from the upstream's answer to the system's, and a table that is not of them.
+    """Return faults of traces, which must lead from the upstream's answer to the system's, and of their
+    table.
 
     UsageError for a file that is no table.
     """

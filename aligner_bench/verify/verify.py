@@ -81,7 +81,7 @@ def verify(path: str | Path, *, report: Path | None = None, baseline: Path | Non
 def _check_numbers(
     run: Run, tables: Mapping[str, Sequence[Row]], page: Path, baseline: Path | None, found: Verification
 ) -> None:
-    """Leaderboard, page and baseline against what the rows give, in the order in which these show it."""
+    """Compare leaderboard, page and baseline with the numbers recomputed from the rows, in display order."""
     from aligner_bench.verify.page import prompts_shown
 
     board = _board(run, found)
@@ -99,7 +99,7 @@ def _check_numbers(
 
 
 def _seal_faults(run: Run) -> Iterator[str]:
-    """The manifest against its own digest, and the experiment in it against its hash."""
+    """Check the manifest against its digest, and its experiment against its hash."""
     seal = run.manifest.get(SEAL)
     if not isinstance(seal, dict):
         yield "manifest.json: holds no digests (no 'seal'): saved by an older version, or cut out"
@@ -155,7 +155,7 @@ def _check_tables(run: Run, tables: Mapping[str, Sequence[Row]], found: Verifica
 def _suite_faults(
     run: Run, tables: Mapping[str, Sequence[Row]], seal: Mapping[str, Any], found: Verification
 ) -> list[str]:
-    """Prompts against the content hashes of their suites, where these can be made from the rows."""
+    """Check prompts against the content hashes of their suites, if these can be recomputed from the rows."""
     try:
         hashes = suite_hashes(tables["prompts"])
     except _ODD as error:
@@ -190,7 +190,7 @@ def _recomputed(run: Run, tables: Mapping[str, Sequence[Row]], found: Verificati
 
 
 def _board(run: Run, found: Verification) -> dict[str, Any]:
-    """The parsed ``leaderboard.json``; empty, with a difference, where it is none."""
+    """Return the parsed ``leaderboard.json``; if invalid, add a difference and return an empty dict."""
     try:
         board = json.loads((run.path / "leaderboard.json").read_text("utf-8"))
         if isinstance(board, dict):
@@ -221,7 +221,7 @@ def _check_report(
 
 
 def _check_baseline(run: Run, baseline: Path, found: Verification) -> None:
-    """A gate's baseline against the one that this run gives."""
+    """Compare a gate's baseline file with the baseline computed from this run."""
     from aligner_bench.gate.baseline import make_baseline, read_baseline, without_tax
 
     try:
