@@ -1,4 +1,4 @@
-"""``judge calibrate`` and ``judge bridge``: a judge against people, and one judge against another."""
+"""``judge calibrate`` and ``judge bridge``: compare a judge with human labels or with another judge."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from aligner_bench.runs import Run
 
 Place = tuple[str, str, str, str]
-"""Suite, candidate, baseline, prompt_id: what one preference is about."""
-_WORDS = {
+"""Suite, candidate, baseline, prompt_id: the key of one preference."""
+_SIDES = {
     "candidate": 1, "win": 1, "a": 1, "1": 1, "1.0": 1,
     "baseline": -1, "loss": -1, "b": -1, "0": -1, "0.0": -1, "-1": -1,
     "tie": 0, "draw": 0, "0.5": 0,
@@ -38,7 +38,7 @@ class _Row(BaseModel):
 
 
 class Calibration(_Row):
-    """A judge's verdicts on one comparison beside human labels. A "win" is a win of the candidate."""
+    """A judge's verdicts on one comparison versus human labels. A "win" is a win of the candidate."""
 
     suite: str
     judge: str
@@ -46,21 +46,21 @@ class Calibration(_Row):
     baseline: str
     n_labels: int = Field(description="prompts with a human label")
     n_both: int = Field(
-        description="of these, with a verdict too; everything below but `corrected` rests on them"
+        description="of these, prompts with a verdict; basis of all figures below except `corrected`"
     )
     n_raters: int
     human_alpha: Number | None = Field(
-        description="Krippendorff's alpha among the people, where there are several"
+        description="Krippendorff's alpha among the human raters, if there are several"
     )
-    agreement: Number = Field(description="share of prompts on which judge and people say the same")
+    agreement: Number = Field(description="share of prompts on which judge and human majority agree")
     kappa: Number
-    sensitivity: Number = Field(description="of the wins by people, the share that the judge calls wins")
-    specificity: Number = Field(description="of the others, the share that the judge does not call wins")
+    sensitivity: Number = Field(description="share of the human-labelled wins that the judge calls wins")
+    specificity: Number = Field(description="share of the other prompts that the judge does not call wins")
     observed: Number = Field(description="share of wins by the judge, over all of its verdicts (strict_all)")
     corrected: Number = Field(
-        description="the same, corrected for the judge's errors; both uncertainties are in it"
+        description="`observed` corrected for the judge's errors, with sampling and calibration uncertainty"
     )
-    table: dict[str, dict[str, int]] = Field(description="judge's word -> people's word -> prompts")
+    table: dict[str, dict[str, int]] = Field(description="judge's side -> human side -> prompts")
 
 
 class Bridge(_Row):
@@ -78,7 +78,7 @@ class Bridge(_Row):
     rate_a: Number
     rate_b: Number
     shift: Number
-    table: dict[str, dict[str, int]] = Field(description="a's word -> b's word -> pairs")
+    table: dict[str, dict[str, int]] = Field(description="a's side -> b's side -> pairs")
 
 
 def side(value: float) -> int:
@@ -122,7 +122,7 @@ def read_labels(path: Path) -> list[dict[str, str]]:
         if column not in columns:
             raise UsageError(f"{path}: column {column!r} is missing; expected prompt_id and label")
     for number, row in enumerate(rows, 2):
-        if row["label"].lower() not in _WORDS:
+        if row["label"].lower() not in _SIDES:
             raise UsageError(f"{path}:{number}: label {row['label']!r}; expected candidate, baseline or tie")
     return rows
 
@@ -167,7 +167,7 @@ def _placed(
                 "add the columns suite, candidate and baseline"
             )
         if fitting:
-            found.setdefault(fitting[0], {})[row.get("rater", "")] = _WORDS[row["label"].lower()]
+            found.setdefault(fitting[0], {})[row.get("rater", "")] = _SIDES[row["label"].lower()]
     return found
 
 

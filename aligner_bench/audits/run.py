@@ -1,4 +1,4 @@
-"""``judge audit RUN``: what a finished or imported run says of its judges and systems, asking nobody."""
+"""``judge audit RUN``: audit the judges and systems of a run from its rows, without model calls."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class VerdictScreen(_Row):
 
 
 class RunAudit(_Row):
-    """Everything that outputs and verdicts give away."""
+    """The result of auditing a run's outputs and verdicts."""
 
     schema_version: int = 1
     run: str

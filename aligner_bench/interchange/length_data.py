@@ -1,6 +1,6 @@
-"""AlpacaEval's ``df_gamed.csv``: what its length-controlled rate needs beside the verdicts.
+"""Read AlpacaEval's ``df_gamed.csv``, an input of its length-controlled rate.
 
-The file holds, for two prompted forms of the reference model, one row an instruction: ``index`` (its place
+The file has, for two prompted forms of the reference model, one row per instruction: ``index`` (its position
 among the 805), ``preference`` in [0, 1], ``std_delta_len`` and ``instruction_difficulty``.
 """
 

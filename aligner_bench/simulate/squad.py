@@ -1,9 +1,10 @@
 """The synthetic squad of Ngweta et al. 2024, sections 3.1 and 3.2, for any number of styles.
 
 An answer is a vector ``f(x) = tanh(Wx)``; style k is a constant shift. Aligner k is a sparse linear
-regression that learns to add the shift, inspector k a gradient-boosted classifier that tells shifted answers
-from plain ones. While a score is below the threshold, the aligner with the *lowest* score acts (it may act
-again), up to a limit. What the paper leaves open (W, the shifts, both learners' settings) is fixed here.
+regression that learns to add the shift, inspector k a gradient-boosted classifier that distinguishes shifted
+from unshifted answers. While a score is below the threshold, the aligner with the *lowest* score acts
+(repeatedly if needed), up to a limit. Parameters that the paper does not give (W, the shifts, the learners'
+settings) are chosen here.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ if TYPE_CHECKING:
 
     Matrix = NDArray[np.float64]
 
-INPUTS = 100  # the paper's: x ~ N(0, I100), answers in R^50, 500 samples
+INPUTS = 100  # as in the paper: x ~ N(0, I100), answers in R^50, 500 samples
 OUTPUTS = 50
 SAMPLES = 500
-SUPPORT = 10  # ours: coordinates that a style shifts; entries of W are N(0, 1 / INPUTS)
+SUPPORT = 10  # chosen here: coordinates shifted by a style; entries of W are N(0, 1 / INPUTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +42,11 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Trajectories of fresh points.
+    """Trajectories of new points.
 
-    ``scores`` is (limit + 1, points, styles), the state before the first step first; NaN after a point's end.
-    ``steps`` is how many aligners acted on each point; ``reached``, whether all its scores passed.
+    ``scores`` has shape (limit + 1, points, styles), starting before the first step; NaN after a point's last
+    step. ``steps``, shape (points,), counts the aligners that acted; ``reached``, shape (points,), tells
+    whether all scores passed.
     """
 
     regime: str

@@ -82,7 +82,7 @@ Cell = tuple[int, int, evalica.Winner]
 def _cells(
     first: Sequence[str], second: Sequence[str], p: FloatArray, names: list[str]
 ) -> tuple[list[Cell], IntArray]:
-    """Return the distinct (system, system, outcome) cells of all compared pairs, and the cell of every row."""
+    """Return distinct (system, system, outcome) cells of all compared pairs, and the cell of every row."""
     code = {name: k for k, name in enumerate(names)}
     met = sorted({tuple(sorted((code[a], code[b]))) for a, b in zip(first, second, strict=True)})
     outcomes = (evalica.Winner.X, evalica.Winner.Y, evalica.Winner.Draw)

@@ -1,4 +1,4 @@
-"""Tasks by name: one of lm-eval's, a task file of one's own, or a suite of ours with reference answers."""
+"""Load tasks by name: a task of lm-eval, a task file, or a suite with reference answers."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _suite_task(name: str, data_dir: Path | None, max_new_tokens: int) -> Any:
         if p.references
     ]
     if not rows:
-        raise UsageError(f"tax: suite {name!r} has no reference answers, so nothing can be right in it")
+        raise UsageError(f"tax: suite {name!r} has no reference answers, so its answers cannot be scored")
     config = {
         "task": f"{SUITE}{suite.name}",
         "custom_dataset": lambda **_: {"test": Dataset.from_list(rows)},

@@ -1,4 +1,4 @@
-"""A report's file against the run: its claim ledger, and where the same code made it, its very text."""
+"""Check a report file against the run: its claim ledger and, if the same code rendered it, its text."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ def page_faults(
     queries = {claim.path: claim.query for claim in made}
     faults = list(differing(file.name, written, made))
     faults += [
-        f"{file.name}: the query of {path} is not the one that made it"
+        f"{file.name}: the query of {path} is not the recomputed one"
         for path, _, query in ledger["claims"]
         if queries.get(path, query) != query
     ]
     if ledger.get("renderer") == _renderer():
         return faults + _text_faults(file.name, html, tables, manifest, results)
     note(
-        f"{file.name}: other code made this page, so its text was not compared, only the ledger in it; "
-        "`aligner-bench report` makes it again"
+        f"{file.name}: rendered by a different version, so only its claim ledger was compared, not its text; "
+        "`aligner-bench report` renders it again"
     )
     return faults
 
@@ -114,12 +114,12 @@ def _lines(name: str, ours: Sequence[str], theirs: Sequence[str]) -> Iterator[st
     for _, i1, i2, j1, j2 in changed[:_SHOWN]:
         old, new = "\n".join(ours[i1:i2]), "\n".join(theirs[j1:j2])
         what = "the answers' data" if 'id="payload"' in old + new else "the text"
-        yield f"{name}:{j1 + 1}: {what} is not what the rows give: {_apart(old, new)}"
+        yield f"{name}:{j1 + 1}: {what} differs from the rows: {_difference(old, new)}"
     if len(changed) > _SHOWN:
-        yield f"{name}: {len(changed) - _SHOWN} more places are not what the rows give"
+        yield f"{name}: {len(changed) - _SHOWN} more places differ from the rows"
 
 
-def _apart(old: str, new: str, around: int = 40) -> str:
+def _difference(old: str, new: str, around: int = 40) -> str:
     """Return the first position where two texts differ, with its context."""
     pairs = enumerate(zip(old, new, strict=False))
     start = next((i for i, (a, b) in pairs if a != b), min(len(old), len(new)))

@@ -1,4 +1,4 @@
-"""Faults that show in the ratings themselves: gaps, strangers, and labels that do not follow."""
+"""Check ratings for missing and unknown rows and for contradictory labels."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _labels(ratings: Sequence[Row], answers: Mapping[tuple[str, str, str], Row])
     """Check that a label has the status ok and an existing answer."""
     for row in ratings:
         if row["label"] not in (_LABELS if row["status"] == "ok" else (None,)):
-            yield f"{_where(row)}: the label {row['label']} does not go with the status {row['status']!r}"
+            yield f"{_where(row)}: the label {row['label']} contradicts the status {row['status']!r}"
         answer = answers.get((row["suite"], row["prompt_id"], row["system"]))
         if answer is None or (row["side"] == "before" and answer["upstream"] is None):
             yield f"{_where(row)}: there is no answer to rate"

@@ -1,6 +1,6 @@
-"""Faults that show in the rows themselves: gaps, doubles, strangers, and verdicts that do not follow.
+"""Check rows for missing, duplicate and unknown rows, and for verdicts that contradict the answers.
 
-Every check here needs the tables alone; numbers and seals are checked in ``verify``.
+These checks need only the tables; numbers and seals are checked in ``verify``.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _UNIQUE = {
 def row_faults(tables: Tables, manifest: Mapping[str, Any]) -> list[str]:
     """Return one line per fault, naming suite, prompt and system or judge; empty for an unmodified run."""
     return [
-        *_doubles(tables),
+        *_duplicates(tables),
         *_answers_complete(tables, manifest),
         *_verdicts_complete(tables),
         *_known_judges(tables, manifest),
@@ -41,7 +41,7 @@ def _where(row: Row, columns: Sequence[str]) -> str:
     return ", ".join(f"{column} {row[column]!r}" for column in columns)
 
 
-def _doubles(tables: Tables) -> Iterator[str]:
+def _duplicates(tables: Tables) -> Iterator[str]:
     for name, columns in _UNIQUE.items():
         for rows in group(tables.get(name, ()), *columns).values():
             if len(rows) > 1:
@@ -77,7 +77,7 @@ def _coverage(
         if prompt_id not in seen:
             yield f"{table}.parquet: {who} has no row for {suite}/{prompt_id}"
     for prompt_id in sorted(seen - set(known)):
-        yield f"{table}.parquet: {who} has a row for {suite}/{prompt_id}, which is no prompt of the run"
+        yield f"{table}.parquet: {who} has a row for {suite}/{prompt_id}, which is not a prompt of the run"
 
 
 def _verdicts_complete(tables: Tables) -> Iterator[str]:
@@ -90,7 +90,7 @@ def _verdicts_complete(tables: Tables) -> Iterator[str]:
         yield from _coverage("verdicts", who, suite, rows, prompts)
         orders = {row["order"] for row in rows} - {"none"}
         pairs = group(rows, "prompt_id")
-        # Where no pair was judged twice, each had its own order, as AlpacaEval draws it.
+        # If no pair was judged twice, each has its own order, as drawn by AlpacaEval.
         once = judge in imported or all(len(pair) == 1 for pair in pairs.values())
         for (prompt_id,), pair in pairs.items():
             held = {row["order"] for row in pair}
@@ -105,7 +105,7 @@ def _known_judges(tables: Tables, manifest: Mapping[str, Any]) -> Iterator[str]:
         for judge in sorted({row["judge"] for row in tables.get(table, ())} - known):
             yield f"{table}.parquet: judge {judge!r} is not in judges.parquet"
     for pair in sorted({(row["candidate"], row["baseline"]) for row in tables["verdicts"]} - compared):
-        yield f"verdicts.parquet: {pair[0]} against {pair[1]} is no comparison of the manifest"
+        yield f"verdicts.parquet: {pair[0]} against {pair[1]} is not a comparison of the manifest"
 
 
 def _correctness(tables: Tables) -> Iterator[str]:
@@ -144,7 +144,7 @@ def _range_fault(row: Row) -> str:
     if value is not None and not 0 <= value <= 1:
         return f"the preference {value} is not in [0, 1]"
     if row["status"] in (("ok", "tie") if value is None else _WITHOUT):
-        return f"the status {row['status']!r} does not go with the preference {value}"
+        return f"the status {row['status']!r} contradicts the preference {value}"
     return ""
 
 

@@ -1,7 +1,7 @@
-"""Is a run what it says? Every published number again from the rows, and every file against its seal.
+"""Verify a run: recompute every published number from the rows, and check every file against its seal.
 
-What this cannot find: someone who rewrites rows, digests, leaderboard and report together, consistently.
-Against that only an independent copy of the digests helps (``verify`` prints the manifest's).
+A consistent rewrite of rows, digests, leaderboard and report is not detected; for that, compare the manifest
+digest, which ``verify`` prints, with an independent copy.
 """
 
 from __future__ import annotations
@@ -25,15 +25,24 @@ from aligner_bench.verify.order import restored
 from aligner_bench.verify.rows import row_faults
 from aligner_bench.verify.trajectories import trajectory_faults
 
-_ODD = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError, StopIteration)
+_INVALID = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+    StopIteration,
+)
 
 
 @dataclass(slots=True)
 class Verification:
-    """What was found.
+    """The result of a verification.
 
-    ``differences`` are faults, one line each; ``notes`` say what could not be checked and why; ``claims`` are
-    the published values as the rows give them; ``checked`` counts the values compared, by file.
+    ``differences`` are faults, one line each; ``notes`` list checks that were skipped, with the reason;
+    ``claims`` are the published values recomputed from the rows; ``checked`` counts the compared values by
+    file.
     """
 
     run: str
@@ -45,16 +54,15 @@ class Verification:
 
     @property
     def ok(self) -> bool:
-        """No difference was found."""
+        """Whether no difference was found."""
         return not self.differences
 
 
 def verify(path: str | Path, *, report: Path | None = None, baseline: Path | None = None) -> Verification:
-    """Check a run folder: seal, rows, ``leaderboard.json``, report, and a gate's baseline made of the run.
+    """Check a run folder: seal, rows, ``leaderboard.json``, report, and a gate's baseline made from the run.
 
-    ``report`` is another file than the folder's ``report.html``; ``baseline`` a file that ``gate
-    --save-baseline`` wrote from this run. UsageError for a folder that is no run, and for files that are not
-    there.
+    ``report`` is the report to check (default: ``report.html`` of the folder); ``baseline`` a file written by
+    ``gate --save-baseline`` from this run. UsageError for a folder that is not a run, and for missing files.
     """
     folder = Path(path)
     if not (folder / "manifest.json").is_file():
@@ -102,14 +110,14 @@ def _seal_faults(run: Run) -> Iterator[str]:
     """Check the manifest against its digest, and its experiment against its hash."""
     seal = run.manifest.get(SEAL)
     if not isinstance(seal, dict):
-        yield "manifest.json: holds no digests (no 'seal'): saved by an older version, or cut out"
+        yield "manifest.json: has no digests (no 'seal'): saved by an older version, or removed"
         return
     if manifest_digest(run.manifest) != seal.get("manifest"):
-        yield "manifest.json: was changed after the run (its own digest does not fit)"
+        yield "manifest.json: was changed after the run (its digest does not match)"
     facts, experiment = run.manifest["facts"], run.manifest.get("experiment")
     if isinstance(experiment, dict) and "systems" in experiment and "models" in experiment:
-        said = {key: value for key, value in experiment.items() if key not in NOT_HASHED}
-        if digest([facts["scale"], said]) != facts["experiment_hash"]:
+        hashed = {key: value for key, value in experiment.items() if key not in NOT_HASHED}
+        if digest([facts["scale"], hashed]) != facts["experiment_hash"]:
             yield "manifest.json: facts.experiment_hash is not the hash of the experiment in it"
 
 
@@ -118,7 +126,7 @@ def _tables(run: Run, found: Verification) -> dict[str, list[Row]] | None:
     for name in COLUMNS:
         try:
             tables[name] = run.rows(name)
-        except (UsageError, OSError, *_ODD) as error:
+        except (UsageError, OSError, *_INVALID) as error:
             found.differences.append(short(f"{name}.parquet: cannot be read: {error}"))
     return tables if len(tables) == len(COLUMNS) else None
 
@@ -142,13 +150,13 @@ def _check_tables(run: Run, tables: Mapping[str, Sequence[Row]], found: Verifica
     if (run.path / "trajectories.parquet").exists():
         try:
             found.differences += trajectory_faults(run.path, tables["responses"])
-        except (UsageError, OSError, *_ODD) as error:
+        except (UsageError, OSError, *_INVALID) as error:
             found.differences.append(short(f"trajectories.parquet: cannot be checked: {error}"))
     else:
-        found.notes.append("trajectories.parquet: there is none to check")
+        found.notes.append("trajectories.parquet: missing, not checked")
     try:
         found.differences += row_faults(tables, run.manifest)
-    except _ODD as error:
+    except _INVALID as error:
         found.differences.append(short(f"rows cannot be checked: {type(error).__name__} {error}"))
 
 
@@ -158,7 +166,7 @@ def _suite_faults(
     """Check prompts against the content hashes of their suites, if these can be recomputed from the rows."""
     try:
         hashes = suite_hashes(tables["prompts"])
-    except _ODD as error:
+    except _INVALID as error:
         return [short(f"prompts.parquet: {type(error).__name__} {error}")]
     stated = {suite["name"]: suite for suite in run.manifest["facts"]["suites"]}
     faults = [
@@ -169,7 +177,7 @@ def _suite_faults(
             faults.append(f"prompts.parquet: suite {name!r} of the manifest has no rows")
         elif name not in seal.get("suites_from_rows", ()):
             found.notes.append(
-                f"suite {name}: its content hash holds more than the rows do; only the seal was checked"
+                f"suite {name}: its content hash cannot be recomputed from the rows; only the seal was checked"
             )
         elif hashes[name] != suite["content_hash"]:
             faults.append(
@@ -182,7 +190,7 @@ def _suite_faults(
 def _recomputed(run: Run, tables: Mapping[str, Sequence[Row]], found: Verification) -> Results | None:
     try:
         return compute(tables, run.facts)
-    except (UsageError, *_ODD) as error:
+    except (UsageError, *_INVALID) as error:
         found.differences.append(
             short(f"the numbers cannot be computed from these rows: {type(error).__name__} {error}")
         )
@@ -209,14 +217,14 @@ def _check_report(
     from aligner_bench.verify.page import page_faults
 
     if not page.is_file():
-        found.notes.append("report.html: there is none to check")
+        found.notes.append("report.html: missing, not checked")
         return
     try:
         found.differences += page_faults(
             page, tables, run.manifest, results, found.claims, found.notes.append
         )
         found.checked[page.name] = len(found.claims)
-    except (OSError, *_ODD) as error:
+    except (OSError, *_INVALID) as error:
         found.differences.append(short(f"{page.name}: {error}"))
 
 
