@@ -203,7 +203,7 @@ def _rejudged(
     if experiment is not None:
         source = Experiment.load(experiment)
     elif "experiment" in run.manifest:
-        source = Experiment.model_validate(run.manifest["experiment"])
+        source = Experiment.stored(run.manifest["experiment"])
     else:
         raise UsageError(
             f"{run.path}: has no experiment; give the one that defines judge {judge!r} with --experiment"

@@ -19,6 +19,7 @@ from aligner_bench.core.errors import UsageError, nearest
 from aligner_bench.core.hashing import digest
 from aligner_bench.core.types import Pair, Services, Verdict
 from aligner_bench.judges.base import Fault, Judge, JudgeContext, JudgeSpec
+from aligner_bench.store.folder import RunFolder
 from aligner_bench.store.tables import Row, group, storable
 
 KIND = "recorded"
@@ -133,9 +134,7 @@ def _chosen(path: Path, judge: str | None, names: Sequence[str]) -> str:
 
 
 def _from_run(folder: Path, judge: str | None) -> Recording:
-    from aligner_bench.runs import Run
-
-    run = Run(folder)
+    run = RunFolder(folder)
     judges = {row["judge"]: row for row in run.rows("judges")}
     name = _chosen(folder, judge, list(judges))
     rows = [row for row in run.rows("verdicts") if row["judge"] == name]
@@ -156,7 +155,7 @@ def _from_run(folder: Path, judge: str | None) -> Recording:
     )
 
 
-def _by_texts(run: Any, rows: Sequence[Row]) -> Iterator[tuple[_Place, Sequence[Row]]]:
+def _by_texts(run: RunFolder, rows: Sequence[Row]) -> Iterator[tuple[_Place, Sequence[Row]]]:
     """The verdicts by prompt id and by prompt text; a pair without an answer has none."""
     texts = {(r["suite"], r["system"], r["prompt_id"]): r["text"] for r in run.rows("responses")}
     prompts = {(r["suite"], r["prompt_id"]): r["prompt"] for r in run.rows("prompts")}

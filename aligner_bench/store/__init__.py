@@ -1,1 +1,1 @@
-"""Data at rest: the ledger, the tables of a run, traces, seals, and AlpacaEval's result files."""
+"""Data at rest: the ledger, run folders with their tables, traces and seals; AlpacaEval's result files."""

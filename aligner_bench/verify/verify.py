@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from aligner_bench.core.errors import UsageError
-from aligner_bench.core.hashing import digest
-from aligner_bench.experiment.experiment import NOT_HASHED
+from aligner_bench.experiment.experiment import experiment_hash
 from aligner_bench.results.claims import Claim, claims, differing, leaves, short
 from aligner_bench.results.compute import compute
 from aligner_bench.results.schema import Results
@@ -115,10 +114,9 @@ def _seal_faults(run: Run) -> Iterator[str]:
     if manifest_digest(run.manifest) != seal.get("manifest"):
         yield "manifest.json: was changed after the run (its digest does not match)"
     facts, experiment = run.manifest["facts"], run.manifest.get("experiment")
-    if isinstance(experiment, dict) and "systems" in experiment and "models" in experiment:
-        hashed = {key: value for key, value in experiment.items() if key not in NOT_HASHED}
-        if digest([facts["scale"], hashed]) != facts["experiment_hash"]:
-            yield "manifest.json: facts.experiment_hash is not the hash of the experiment in it"
+    whole = isinstance(experiment, dict) and "systems" in experiment and "models" in experiment
+    if whole and experiment_hash(experiment, facts["scale"]) != facts["experiment_hash"]:
+        yield "manifest.json: facts.experiment_hash is not the hash of the experiment in it"
 
 
 def _tables(run: Run, found: Verification) -> dict[str, list[Row]] | None:
@@ -177,7 +175,7 @@ def _suite_faults(
             faults.append(f"prompts.parquet: suite {name!r} of the manifest has no rows")
         elif name not in seal.get("suites_from_rows", ()):
             found.notes.append(
-                f"suite {name}: its content hash cannot be recomputed from the rows; only the seal was checked"
+                f"suite {name}: its content hash cannot be recomputed from rows; only the seal is checked"
             )
         elif hashes[name] != suite["content_hash"]:
             faults.append(
