@@ -90,7 +90,7 @@ def test_folders_and_their_sizes(monkeypatch, tmp_path):
     assert of("cache").detail == f"{tmp_path}: 2.0 KiB"
     assert of("local data sets").state == "off"
     monkeypatch.setenv("ALIGNER_BENCH_CACHE", str(tmp_path / "later"))
-    assert of("cache").detail.endswith("not made yet")
+    assert of("cache").detail.endswith("not created yet")
 
 
 def test_a_key_is_never_shown(monkeypatch):

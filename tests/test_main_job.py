@@ -157,7 +157,7 @@ def test_a_second_run_does_nothing_and_gives_the_same_bytes(demo, cli):
     ledger = demo.path.parent / "ledger.sqlite"
     done = cli("demo", "--limit", "10", "--out", demo.path, "--ledger", ledger, "-q")
     assert done.returncode == 0, done.stderr
-    assert "work items: 0 done" in done.stdout
+    assert "work items: 0 computed" in done.stdout
     assert (demo.path / "leaderboard.json").read_bytes() == before
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from aligner_bench.cli.options import AsText, TextOrJson
 
 if TYPE_CHECKING:
     from aligner_bench.doctor import Finding
@@ -13,15 +14,8 @@ if TYPE_CHECKING:
 _SIGNS = {"ok": ("✓", "green"), "missing": ("✗", "yellow"), "off": ("–", "dim")}
 
 
-class Format(StrEnum):
-    """Output format."""
-
-    text = "text"
-    json = "json"
-
-
 def doctor(
-    format: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.text,
+    format: AsText = TextOrJson.text,
     offline: Annotated[bool, typer.Option("--offline", help="Do not contact the hub.")] = False,
 ) -> None:
     """Report installed packages, missing packages by command, and the command that installs them.
@@ -31,7 +25,7 @@ def doctor(
     from aligner_bench.doctor import examine
 
     found = examine(hub=not offline)
-    if format is Format.json:
+    if format is TextOrJson.json:
         import json
 
         data = {"schema_version": 1, "findings": [finding.model_dump() for finding in found]}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from aligner_bench.cli.options import AsText, RunArg, TextOrJson, check_margin
 
 if TYPE_CHECKING:
     from aligner_bench.gate.baseline import Baseline
@@ -15,15 +16,8 @@ if TYPE_CHECKING:
     from aligner_bench.gate.policy import Policy
 
 
-class Format(StrEnum):
-    """Output format."""
-
-    text = "text"
-    json = "json"
-
-
 def gate(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    run: RunArg,
     baseline: Annotated[
         Path | None, typer.Option(help="The baseline file, written by --save-baseline.")
     ] = None,
@@ -44,7 +38,7 @@ def gate(
     save_baseline: Annotated[
         Path | None, typer.Option(help="Store this run as a baseline; with --baseline only if it passes.")
     ] = None,
-    format: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.text,
+    format: AsText = TextOrJson.text,
 ) -> None:
     """Gate a run: test paired non-inferiority to the baseline, by a margin.
 
@@ -52,19 +46,12 @@ def gate(
     including a judge or prompts that differ from the baseline's. Categories of 50 prompts are nearly always
     inconclusive: gate the whole suite, and make categories advisory in a policy.
     """
-    from aligner_bench.core.errors import UsageError
     from aligner_bench.gate.baseline import make_baseline, read_baseline, write_baseline
     from aligner_bench.gate.decide import decide
     from aligner_bench.gate.tax import read_tax
     from aligner_bench.runs import Run
 
-    if baseline is None and save_baseline is None:
-        raise UsageError("gate: --baseline FILE is missing; --save-baseline FILE makes one from a run")
-    if margin is not None and not 0 < margin <= 100:
-        raise UsageError(f"--margin {margin:g}: expected points above 0 and at most 100")
-    for path in (junit, summary, save_baseline):
-        if path is not None and not path.parent.is_dir():
-            raise UsageError(f"{path.parent}: no such folder")
+    _check(baseline, save_baseline, margin, (junit, summary))
     new = Run(run)
     taxed = read_tax(new, tax)
     if baseline is not None:
@@ -80,6 +67,19 @@ def gate(
         typer.echo(f"baseline: {save_baseline}", err=True)
 
 
+def _check(
+    baseline: Path | None, save_baseline: Path | None, margin: float | None, outputs: tuple[Path | None, ...]
+) -> None:
+    from aligner_bench.core.errors import UsageError
+
+    if baseline is None and save_baseline is None:
+        raise UsageError("gate: --baseline FILE is missing; --save-baseline FILE makes one from a run")
+    check_margin(margin)
+    for path in (*outputs, save_baseline):
+        if path is not None and not path.parent.is_dir():
+            raise UsageError(f"{path.parent}: no such folder")
+
+
 def _policy(path: Path | None, stored: Baseline) -> Policy:
     from aligner_bench.gate.policy import Policy, check_names, read_policy
 
@@ -90,7 +90,7 @@ def _policy(path: Path | None, stored: Baseline) -> Policy:
     return policy
 
 
-def _write(report: GateReport, junit: Path | None, summary: Path | None, format: Format) -> None:
+def _write(report: GateReport, junit: Path | None, summary: Path | None, format: TextOrJson) -> None:
     from aligner_bench.core.files import write_text
     from aligner_bench.gate.outputs import FORMATS, as_annotations, as_junit, as_markdown
 
@@ -104,4 +104,4 @@ def _write(report: GateReport, junit: Path | None, summary: Path | None, format:
         write_text(summary, as_markdown(report))
     if os.environ.get("GITHUB_ACTIONS") == "true":
         for line in as_annotations(report):
-            typer.echo(line, err=format is Format.json)
+            typer.echo(line, err=format is TextOrJson.json)

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from aligner_bench.cli.options import RunArg
+
 importing = typer.Typer(no_args_is_help=True, help="Import results of other tools as a run.")
 exporting = typer.Typer(no_args_is_help=True, help="Export a run in other tools' formats.")
 
@@ -48,7 +50,7 @@ def import_alpaca_eval(
 
 @exporting.command("alpaca-eval")
 def export_alpaca_eval(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    run: RunArg,
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="DIR", help="Output folder; created if missing.")
     ],

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from aligner_bench.cli.options import AsText, LedgerFile, RunArg, TextOrJson
 from aligner_bench.core.errors import UsageError, nearest
 
 if TYPE_CHECKING:
@@ -24,18 +24,6 @@ app = typer.Typer(
 )
 
 
-class Format(StrEnum):
-    """Output format."""
-
-    text = "text"
-    json = "json"
-
-
-AsFormat = Annotated[Format, typer.Option("--format", help="Output format.")]
-LedgerFile = Annotated[Path | None, typer.Option(help="The ledger file (default: in the cache folder).")]
-RunArg = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
-
-
 @app.command()
 def audit(
     target: Annotated[
@@ -46,7 +34,7 @@ def audit(
     references: Annotated[
         Path | None, typer.Option(help="A file of reference outputs for the copy screen.")
     ] = None,
-    format: AsFormat = Format.text,
+    format: AsText = TextOrJson.text,
     ledger: LedgerFile = None,
 ) -> None:
     """Audit a judge (known winners, canaries, position, length), a run, or outputs. Exit code 1: fails."""
@@ -74,7 +62,7 @@ def calibrate(
         ),
     ],
     judge: Annotated[str | None, typer.Option(help="The judge, if the run has several.")] = None,
-    format: AsFormat = Format.text,
+    format: AsText = TextOrJson.text,
 ) -> None:
     """Compare a judge with human labels: kappa, sensitivity, specificity, and the corrected win rate."""
     from aligner_bench.audits.calibrate import calibrate as compute
@@ -95,7 +83,7 @@ def bridge(
     other: Annotated[Path | None, typer.Option(help="A run in which judge b judged the same pairs.")] = None,
     sample: Annotated[int | None, typer.Option(min=2, help="Judge a fixed sample of this many pairs.")] = 200,
     seed: Annotated[int, typer.Option(help="Seed of the sample.")] = 0,
-    format: AsFormat = Format.text,
+    format: AsText = TextOrJson.text,
     ledger: LedgerFile = None,
 ) -> None:
     """Compare a second judge on a sample of a run's pairs: agreement, kappa, shift of the rate."""
@@ -105,8 +93,8 @@ def bridge(
     _print([found], format, show_bridge)
 
 
-def _print(reports: Sequence[Any], format: Format, show: Any) -> None:
-    if format is Format.text:
+def _print(reports: Sequence[Any], format: TextOrJson, show: Any) -> None:
+    if format is TextOrJson.text:
         for report in reports:
             show(report)
         return

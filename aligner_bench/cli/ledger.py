@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
 import typer
+
+from aligner_bench.cli.options import LedgerFile
 
 app = typer.Typer(no_args_is_help=True, help="Inspect the store of finished work.")
 
@@ -17,9 +16,7 @@ def _root() -> None:
 
 @app.command()
 def stats(
-    ledger: Annotated[
-        Path | None, typer.Option(help="The ledger file (default: in the cache folder).")
-    ] = None,
+    ledger: LedgerFile = None,
 ) -> None:
     """Show items and writes by stage; more writes than items means repeated work."""
     from aligner_bench.core.cache import cache_dir

@@ -16,6 +16,7 @@ from aligner_bench.cli import interchange, judge, ledger, simulate, suites
 from aligner_bench.cli.compare import compare
 from aligner_bench.cli.doctor import doctor
 from aligner_bench.cli.gate import gate
+from aligner_bench.cli.options import AsText, DataDir, ExperimentArg, LedgerFile, RunArg, TextOrJson
 from aligner_bench.cli.show_calls import show_calls
 from aligner_bench.cli.tax import tax
 from aligner_bench.cli.verify import verify
@@ -68,16 +69,8 @@ app.command()(tax)
 app.command()(verify)
 
 
-ExperimentArg = Annotated[
-    str, typer.Argument(metavar="EXPERIMENT", help="An experiment file, or a packaged name.")
-]
-RunArg = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="The run folder (default: runs/NAME).")]
 Limit = Annotated[int | None, typer.Option(help="Maximum prompts per suite: a seeded, balanced subset.")]
-DataDir = Annotated[
-    Path | None, typer.Option(help="Folder of local data sets (default: ALIGNER_BENCH_DATA).")
-]
-LedgerFile = Annotated[Path | None, typer.Option(help="The ledger file (default: in the cache folder).")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 MaxCost = Annotated[
     float | None, typer.Option("--max-cost", metavar="USD", help="Stop before the cost exceeds this.")
@@ -94,13 +87,6 @@ class Scale(StrEnum):
 
     full = "full"
     smoke = "smoke"
-
-
-class PlanFormat(StrEnum):
-    """Output format of a plan."""
-
-    text = "text"
-    json = "json"
 
 
 class Format(StrEnum):
@@ -146,7 +132,7 @@ def plan(
     limit: Limit = None,
     scale: Scale = Scale.full,
     data_dir: DataDir = None,
-    format: Annotated[PlanFormat, typer.Option("--format", help="Output format.")] = PlanFormat.text,
+    format: AsText = TextOrJson.text,
 ) -> None:
     """Show items, schedule, tokens, price and detectable effect, without running anything."""
     from aligner_bench.cli.show_plan import show
@@ -155,7 +141,7 @@ def plan(
 
     wanted = _load(experiment, limit, scale)
     report = plan_report(wanted, make_plan(wanted, data_dir))
-    if format is PlanFormat.json:
+    if format is TextOrJson.json:
         typer.echo(report.model_dump_json(indent=1))
     else:
         show(report)

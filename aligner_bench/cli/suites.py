@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from aligner_bench.cli.options import DataDir
 from aligner_bench.core.textsafe import terminal_safe
 
 if TYPE_CHECKING:
@@ -29,12 +30,6 @@ class Format(StrEnum):
     json = "json"
 
 
-DataDir = Annotated[
-    Path | None,
-    typer.Option(
-        "--data-dir", help="Folder of local data sets (default: ALIGNER_BENCH_DATA).", show_default=False
-    ),
-]
 AsFormat = Annotated[Format, typer.Option("--format", help="Output format.")]
 
 

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 from contextlib import closing
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from aligner_bench.cli.options import AsText, DataDir, ExperimentArg, LedgerFile, TextOrJson, check_margin
 
-class Format(StrEnum):
-    """Output format."""
-
-    text = "text"
-    json = "json"
+if TYPE_CHECKING:
+    from aligner_bench.tax.shape import TaxReport
 
 
 def tax(
-    experiment: Annotated[
-        str, typer.Argument(metavar="EXPERIMENT", help="An experiment file, or a packaged name.")
-    ],
+    experiment: ExperimentArg,
     task: Annotated[
         list[str],
         typer.Option(
@@ -36,11 +31,9 @@ def tax(
         typer.Option(metavar="PP", help="Gate: the largest accepted loss in percentage points."),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the JSON report here.")] = None,
-    data_dir: Annotated[Path | None, typer.Option(help="Folder of local data sets.")] = None,
-    ledger: Annotated[
-        Path | None, typer.Option(help="The ledger file (default: in the cache folder).")
-    ] = None,
-    format: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.text,
+    data_dir: DataDir = None,
+    ledger: LedgerFile = None,
+    format: AsText = TextOrJson.text,
 ) -> None:
     """Measure capability by lm-eval tasks with and without the aligner, paired by question.
 
@@ -49,15 +42,13 @@ def tax(
     """
     from aligner_bench.core.cache import cache_dir
     from aligner_bench.core.errors import UsageError
-    from aligner_bench.core.files import write_text
     from aligner_bench.experiment.experiment import Experiment
     from aligner_bench.gate.decide import EXIT
     from aligner_bench.runner.workbench import Workbench
     from aligner_bench.store.ledger import Ledger
     from aligner_bench.tax.run import tax as compute
 
-    if margin is not None and not 0 < margin <= 100:
-        raise UsageError(f"--margin {margin:g}: expected points above 0 and at most 100")
+    check_margin(margin)
     if out is not None and not out.parent.is_dir():
         raise UsageError(f"{out.parent}: no such folder; expected a folder for the report")
     wanted = Experiment.load(experiment)
@@ -65,12 +56,18 @@ def tax(
         bench = Workbench(wanted.anchored_models(), wanted.inspectors, book)
         with closing(bench):
             report = compute(wanted, bench, task, system or (), limit=limit, margin=margin, data_dir=data_dir)
+    _print(report, out, format)
+    raise typer.Exit(EXIT[report.outcome] if report.outcome else 0)
+
+
+def _print(report: TaxReport, out: Path | None, format: TextOrJson) -> None:
+    from aligner_bench.core.files import write_text
+
     data = report.model_dump_json(indent=1, by_alias=True)
     if out is not None:
         write_text(out, data + "\n")
-    if format is Format.json:
+    if format is TextOrJson.json:
         typer.echo(data)
     else:
         for row in report.rows:
             typer.echo(row.sentence)
-    raise typer.Exit(EXIT[report.outcome] if report.outcome else 0)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from aligner_bench.cli.options import AsText, RunArg, TextOrJson
 
 if TYPE_CHECKING:
     from aligner_bench.verify.verify import Verification
@@ -14,21 +15,14 @@ if TYPE_CHECKING:
 _MOST = 40
 
 
-class Format(StrEnum):
-    """Output format."""
-
-    text = "text"
-    json = "json"
-
-
 def verify(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    run: RunArg,
     report: Annotated[
         Path | None, typer.Option(help="The report to check (default: RUN/report.html).")
     ] = None,
     baseline: Annotated[Path | None, typer.Option(help="A gate's baseline made from RUN.")] = None,
     claims: Annotated[bool, typer.Option("--claims", help="List every number with its query.")] = False,
-    format: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.text,
+    format: AsText = TextOrJson.text,
 ) -> None:
     """Recompute every published number from the rows, and check every file against its seal.
 
@@ -38,7 +32,7 @@ def verify(
     from aligner_bench.verify.verify import verify as check
 
     found = check(run, report=report, baseline=baseline)
-    if format is Format.json:
+    if format is TextOrJson.json:
         typer.echo(_as_json(found, claims))
     else:
         _print(found, claims)

@@ -49,11 +49,11 @@ GAMED_WEIGHT = 0.1
 BLOCK = 2_000_000
 """Maximum number of matrix entries per block of replicates; bounds memory."""
 _MOST_LEFT_OUT, _PARTS = 1000, 200
-Refits = Literal["free", "kept", "anew"]
+Refits = Literal["free", "kept", "rechosen"]
 REFITS: dict[str, str] = {
     "free": "unpenalised (C = 10,000)",
     "kept": "at the C chosen on all rows",
-    "anew": "at a C chosen in each replicate (slow)",
+    "rechosen": "at a C chosen in each replicate (slow)",
 }
 """The penalty used for refitting replicates.
 
@@ -323,7 +323,7 @@ def _refit_c(refits: Refits, chosen: FloatArray) -> FloatArray | None:
     """Return C of the replicates, shape (1,); None if each replicate chooses its own."""
     if refits not in REFITS:
         raise ValueError(f"unknown refits {refits!r}, expected one of {', '.join(REFITS)}")
-    return {"free": PENALTIES[-1:], "kept": chosen, "anew": None}[refits]
+    return {"free": PENALTIES[-1:], "kept": chosen, "rechosen": None}[refits]
 
 
 def _refit(data: _Data, c: FloatArray | None, blocks: Iterable[FloatArray]) -> FloatArray:

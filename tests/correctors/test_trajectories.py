@@ -176,7 +176,7 @@ def test_verify_finds_a_step_that_no_trace_has(run):
     )
     found = verify(run.path)
     assert found.differences == [
-        "trajectories.parquet: its steps are not those of the traces in responses.parquet"
+        "trajectories.parquet: its steps differ from the traces in responses.parquet"
     ]
 
 

@@ -162,8 +162,8 @@ def test_penalty_of_the_refits_is_a_choice_with_small_effect_on_805_rows(shared_
         ends[kind] = (estimate.lower, estimate.upper)
     assert ends["free"] == pytest.approx(ends["kept"], abs=0.005)
     p, base, ours = simulated(5, 60)
-    anew = lc_win_rate(p, base, ours, refits="anew", n_boot=20).estimate
-    assert anew.lower < anew.value < anew.upper
+    rechosen = lc_win_rate(p, base, ours, refits="rechosen", n_boot=20).estimate
+    assert rechosen.lower < rechosen.value < rechosen.upper
 
 
 def test_rows_without_a_verdict_count_for_lengths_only():
