@@ -122,11 +122,11 @@ def check_target(target: Path, experiment_hash: str, overwrite: bool) -> None:
     if not target.exists() or {file.name for file in target.iterdir()} <= tables:
         return
     if not (target / "manifest.json").is_file():
-        raise UsageError(f"{target}: holds files but no run; choose an empty or new folder with --out")
+        raise UsageError(f"{target}: contains files but no run; choose an empty or new folder with --out")
     held = Run(target).manifest["facts"]["experiment_hash"]
     if held != experiment_hash and not overwrite:
         raise UsageError(
-            f"{target}: holds the run of another experiment or other limits; "
+            f"{target}: contains the run of a different experiment or limit; "
             "choose another folder with --out, or replace it with --overwrite"
         )
 
@@ -146,9 +146,9 @@ def merged(runs: Sequence[Run]) -> Results:
         for judge in one.judges:
             if identities.setdefault(judge.judge, judge.identity) != judge.identity:
                 raise UsageError(
-                    f"{run.path}: judge {judge.judge!r} is another judge than in the runs before it "
-                    f"(identity {judge.identity[:12]}, not {identities[judge.judge][:12]}); "
-                    "numbers of different judges do not share a table"
+                    f"{run.path}: judge {judge.judge!r} has another identity than in the runs before it "
+                    f"({judge.identity[:12]}, not {identities[judge.judge][:12]}); "
+                    "numbers of different judges must not share a table"
                 )
     first = results[0]
     tables = (

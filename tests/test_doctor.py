@@ -111,7 +111,7 @@ def hub_at(address, monkeypatch):
     return next(finding for finding in examine(hub=True) if finding.name == HUB)
 
 
-def test_offline_asks_nobody(monkeypatch):
+def test_offline_makes_no_request(monkeypatch):
     monkeypatch.setattr(doctor, "_reach", lambda address: pytest.fail("the network was asked"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     found = next(finding for finding in examine(hub=True) if finding.name == HUB)

@@ -111,7 +111,7 @@ def test_the_demos_controls(demo):
             assert row.rates["weighted"].lower <= 0.5 <= row.rates["weighted"].upper
 
 
-def test_the_small_model_is_no_judge_and_the_run_says_so(demo):
+def test_the_small_model_has_no_power_as_a_judge(demo):
     results = demo.results()
     judge = next(j for j in results.judges if j.judge == "smollm2-judge")
     assert judge.first_slot.n >= 48
@@ -162,7 +162,7 @@ def test_a_second_run_does_nothing_and_gives_the_same_bytes(demo, cli):
 
 
 def test_killed_at_any_instant_it_resumes(demo, cli, tmp_path):
-    """kill -9 twice at random instants, then to the end: nothing is done twice, same bytes."""
+    """kill -9 twice at random instants, then finish: nothing is computed twice, same bytes."""
     out, ledger = tmp_path / "run", tmp_path / "ledger.sqlite"
     command = [sys.executable, "-m", "aligner_bench", "demo", "--limit", "10", "--quiet"]
     command += ["--out", str(out), "--ledger", str(ledger)]

@@ -1,4 +1,4 @@
-"""``verify``: an honest run passes, and every planted manipulation is found and named."""
+"""``verify``: an unmodified run passes, and every manipulation is found and named."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ PLANTED = {
 }
 
 
-def test_an_honest_run_passes(honest, cli):
+def test_an_unmodified_run_passes(honest, cli):
     done = cli("verify", honest)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "all agree with the rows" in done.stdout

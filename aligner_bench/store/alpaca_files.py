@@ -88,7 +88,7 @@ def _sort_key(file: Path) -> tuple[str, bool, str]:
 def _read(path: Path) -> ResultFile:
     records = list(_records(path))
     if not records:
-        raise UsageError(f"{path}: holds no record")
+        raise UsageError(f"{path}: has no records")
     if path.name == ANNOTATIONS or "preference" in records[0][1]:
         annotations = tuple(_annotation(where, record) for where, record in records)
         return ResultFile(path, _model_of_annotations(path, annotations), annotations=annotations)

@@ -25,7 +25,6 @@ GUESSES = {
     "incorrect": ("incorrect",),
     "history": ("history",),
 }
-_LISTS = ("references", "incorrect")
 _PLACEHOLDER = re.compile(r"\{(?P<name>[^{}:]+)(?::(?P<width>0?\d+)d)?\}")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
