@@ -122,7 +122,7 @@ def test_offline_makes_no_request(monkeypatch):
 
 
 def test_a_hub_that_refuses_and_one_that_never_answers(online, monkeypatch):
-    monkeypatch.setattr(doctor, "_PATIENCE", 0.3)
+    monkeypatch.setattr(doctor, "_TIMEOUT", 0.3)
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()

@@ -179,7 +179,7 @@ def test_killed_at_any_instant_it_resumes(demo, cli, tmp_path):
         assert not (out / "leaderboard.json").exists()
     done = cli(*command[3:], cwd=ROOT)
     assert done.returncode == 0, done.stderr
-    reused = int(done.stdout.split("done, ")[1].split()[0])
+    reused = int(done.stdout.split("computed, ")[1].split()[0])
     assert reused >= killed_with > 0
     with sqlite3.connect(ledger) as db:
         assert db.execute("SELECT COUNT(*) FROM items WHERE writes > 1").fetchone() == (0,)

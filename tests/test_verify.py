@@ -155,7 +155,7 @@ PLANTED = {
     "swapped suite": (edit("prompts", swapped_suite), "suite 'hand' has the content hash"),
     "changed manifest": (changed_manifest, "manifest.json: was changed"),
     "changed experiment": (changed_experiment, "not the hash of the experiment"),
-    "manifest without seal": (manifest_without_seal, "holds no digests"),
+    "manifest without seal": (manifest_without_seal, "has no digests"),
     "another judge's verdicts": (edit("verdicts", another_judges_verdicts), "0.7, the references give"),
     "another judge": (edit("judges", renamed_judge), "judge 'facts' is ffffffffffff"),
     "changed baseline answers": (

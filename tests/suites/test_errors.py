@@ -140,7 +140,7 @@ def test_faulty_rows(tmp_path, case):
 
 def test_duplicate_ids_name_both_lines(tmp_path):
     text = message(write(tmp_path, rows=ROWS + ROWS[:35]))
-    assert f"{tmp_path / 'rows.jsonl'}:3: prompt_id: 'a'" in text
+    assert f"{tmp_path / 'rows.jsonl'}:3: prompt_id: duplicate 'a'" in text
     assert text.endswith(f"first at {tmp_path / 'rows.jsonl'}:1")
 
 
