@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from aligner_bench.core.errors import UsageError, nearest
 from aligner_bench.core.spec import Spec
@@ -48,10 +49,10 @@ class Template(Spec):
         for slot, count in counts.items() if value else ():
             found = value.count(f"{{{slot}}}")
             if found != count:
-                raise ValueError(f"{{{slot}}} must occur {_times(count)} here; it occurs {_times(found)}")
+                raise template_fault(f"{{{slot}}} must occur {_times(count)} here; it occurs {_times(found)}")
         for word in _BRACES.findall(value):
             if word not in SLOTS and nearest(word, SLOTS).startswith("did"):
-                raise ValueError(f"unknown slot {{{word}}}; {nearest(word, SLOTS)}")
+                raise template_fault(f"unknown slot {{{word}}}; {nearest(word, SLOTS)}")
         return value
 
     @field_validator("instruction")
@@ -59,7 +60,7 @@ class Template(Spec):
     def _has_a_slot(cls, value: str, info: ValidationInfo) -> str:
         texts = [str(info.data[name]) for name in ("before", "after", "text") if name in info.data]
         if value and len(texts) == 3 and not any("{instruction}" in text for text in texts):
-            raise ValueError("the template has no slot {instruction}")
+            raise template_fault("the template has no slot {instruction}")
         return value
 
     @field_validator("stop")
@@ -101,6 +102,11 @@ class Template(Spec):
         return self.text or f"{self.before}{{answer}}{self.after}"
 
 
+def template_fault(message: str) -> PydanticCustomError:
+    """A fault of a field whose message says all: what was given, often a long text, is not shown."""
+    return PydanticCustomError("template", "{message}", {"message": message})
+
+
 def conversation(history: Sequence[tuple[str, str]]) -> str:
     """Earlier turns (role, content) as plain text, each on lines of its own; empty without turns."""
     return "".join(f"{role.capitalize()}: {content}\n" for role, content in history)
@@ -109,7 +115,7 @@ def conversation(history: Sequence[tuple[str, str]]) -> str:
 def template_file(name: str, folder: Path) -> Template:
     """The template in a YAML file, by its path relative to ``folder``.
 
-    Raises UnknownTemplateError where there is none, and UsageError with file, line and field for a faulty one.
+    Raises UnknownTemplateError where there is none, and UsageError with file, line and field of each fault.
     """
     path = folder / Path(name).expanduser()
     if not path.is_file():
