@@ -13,14 +13,13 @@ from pydantic import (
     field_validator,
     model_serializer,
 )
-from pydantic_core import PydanticCustomError
 
 from aligner_bench.core.spec import ModelName
 from aligner_bench.core.types import Answer, Decoding, Request, Services, Step
 from aligner_bench.correctors.answers import Item, rewritten
 from aligner_bench.correctors.base import CorrectorSpec
 from aligner_bench.correctors.named_templates import TEMPLATES, get_template
-from aligner_bench.correctors.templates import Template, UnknownTemplateError
+from aligner_bench.correctors.templates import Template, UnknownTemplateError, template_fault
 
 
 class AlignerSpec(CorrectorSpec):
@@ -44,7 +43,7 @@ class AlignerSpec(CorrectorSpec):
         try:
             return get_template(value, (info.context or {}).get("folder"))
         except UnknownTemplateError as error:
-            raise PydanticCustomError("kind", "{message}", {"message": str(error)}) from error
+            raise template_fault(str(error)) from error
 
     @field_validator("instruction")
     @classmethod
@@ -53,10 +52,10 @@ class AlignerSpec(CorrectorSpec):
         if isinstance(template, Template):
             slot = template.has("instruction")
             if value is not None and not slot:
-                raise ValueError(f"template {template.name!r} has no slot {{instruction}}")
+                raise template_fault(f"template {template.name!r} has no slot {{instruction}}")
             if value is None and slot and not template.instruction:
-                raise ValueError(
-                    f"template {template.name!r} needs one: its slot {{instruction}} has no text"
+                raise template_fault(
+                    f"is missing; template {template.name!r} has no text for its slot {{instruction}}"
                 )
         return value
 

@@ -95,7 +95,7 @@ def decode_batch(
     end_ids: set[int],
     stop_ids: Sequence[Sequence[int]],
 ) -> list[Decoded]:
-    """What became of each prompt, in order. ``stop_ids``: of each request, tokens that end it like strings."""
+    """What became of each prompt, in order. ``stop_ids``: for each, tokens that end it like stop strings."""
     from aligner_bench.engines.forward import grouped
 
     rows = [_Row(*given) for given in zip(requests, prompts, stop_ids, strict=True)]

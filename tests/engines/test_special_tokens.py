@@ -1,4 +1,4 @@
-"""Separators that are special tokens: answers end at them, and they are shown only where that is asked for."""
+"""Separators that are special tokens: answers end at them, and show them only where that is asked for."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_an_aligner_with_special_separators_ends_at_done_with_a_clean_text(align
 
 
 def test_without_the_stop_string_the_same_model_goes_on(aligner):
-    folder, text, tokens = aligner
+    folder, text, _ = aligner
     request = correction()
     plain = Request(
         request.prefix, request.answer, request.suffix, chat=False, decoding=Decoding(max_new_tokens=NEW)
