@@ -157,17 +157,17 @@ def test_an_unknown_template_three_correctors_deep_names_its_line(folder, named,
 
 
 @pytest.mark.parametrize(
-    ("more", "template", "words"),
+    ("more", "template", "line", "words"),
     [
-        ("instruction: Be kind", "ji-v1", "template 'ji-v1' has no slot {instruction}"),
-        ("decoding: null", "mine.yaml", "its slot {instruction} has no text"),
+        ("instruction: Be kind", "ji-v1", 20, "template 'ji-v1' has no slot {instruction}"),
+        ("decoding: null", "mine.yaml", 16, "has no text for its slot {instruction}"),
     ],
 )
-def test_an_instruction_that_does_not_fit_is_a_fault_of_the_aligner(folder, more, template, words):
+def test_an_instruction_that_does_not_fit_is_a_fault_of_the_aligner(folder, more, template, line, words):
     (folder / "mine.yaml").write_text(MINE.replace("instruction: Make it kinder.\n", ""))
     path = folder / "exp.yaml"
     path.write_text(EXPERIMENT.replace("template: mine.yaml", f"template: {template}\n            {more}"))
-    with pytest.raises(UsageError, match=r"exp\.yaml:1[5-8]: .*\.instruction: ") as caught:
+    with pytest.raises(UsageError, match=rf"exp\.yaml:{line}: .*\.instruction: ") as caught:
         Experiment.load(path)
     assert words in str(caught.value)
 
