@@ -24,19 +24,28 @@ class Decoding(Spec):
 
     max_new_tokens: int = Field(256, ge=1, description="maximum number of new tokens per answer")
     temperature: float = Field(0.0, ge=0.0, description="sampling temperature; 0 is greedy")
-    top_p: float = Field(1.0, gt=0.0, le=1.0, description="nucleus sampling threshold")
+    top_p: float = Field(
+        1.0, gt=0.0, le=1.0, description="nucleus sampling: total probability of the tokens to sample from"
+    )
     top_k: int = Field(0, ge=0, description="top-k sampling; 0 means no limit")
     stop: tuple[str, ...] = Field((), description="stop strings, excluded from the answer")
     stop_after: tuple[str, ...] = Field((), description="stop strings, included at the end of the answer")
     repetition_penalty: float = Field(
         1.0, gt=0.0, description="repetition penalty (Keskar et al. 2019, as implemented in transformers)"
     )
+    special_tokens: Literal["skip", "keep"] = Field(
+        "skip", description="whether to keep generated special tokens in the text"
+    )
 
     @model_serializer(mode="wrap")
     def _omit_added_defaults(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Omit the defaults of fields added after version 0.1, so that existing ledger keys stay valid."""
         data: dict[str, Any] = dump(self)
-        defaults: dict[str, tuple[Any, ...]] = {"stop_after": ([], ()), "repetition_penalty": (1.0,)}
+        defaults: dict[str, tuple[Any, ...]] = {
+            "stop_after": ([], ()),
+            "repetition_penalty": (1.0,),
+            "special_tokens": ("skip",),
+        }
         return {name: value for name, value in data.items() if value not in defaults.get(name, ())}
 
 

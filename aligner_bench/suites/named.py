@@ -16,7 +16,7 @@ from aligner_bench.suites.use import SuiteUse
 class NamedSuite(SuiteUse):
     """A packaged suite, or a suite defined in a YAML file next to the experiment."""
 
-    kind: str = Field("named", exclude=True)
+    kind: str = Field("named", exclude=True, description="the kind of suite")
     name: str = Field(description="a packaged suite, NAME:SUBSET, or the path of a YAML file")
     subset: str | None = Field(None, description="a subset declared in the suite's definition")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -18,18 +18,19 @@ class SuiteUse(Kind):
 
     registry: ClassVar[Registry] = SUITES
 
-    kind: str
-    limit: int | None = Field(
-        None, ge=1, description="maximum number of prompts: a seeded subset, balanced over categories"
-    )
-    max_new_tokens: int | None = Field(
-        None, ge=1, description="maximum new tokens per answer, for every system on this suite"
-    )
+    kind: str = Field(description="the kind of suite")
+    limit: int | None = Field(None, ge=1, description="maximum prompts: a seeded, balanced subset")
+    max_new_tokens: int | None = Field(None, ge=1, description="maximum new tokens per answer")
 
     @classmethod
     def short_form(cls, value: object) -> object:
         """Expand a suite's name into a named suite."""
         return {"name": value} if isinstance(value, str) else value
+
+    @classmethod
+    def short_form_schema(cls) -> dict[str, Any]:
+        """Return the JSON Schema of a suite's name."""
+        return {"type": "string", "description": "a packaged suite, NAME:SUBSET, or the path of a YAML file"}
 
     @property
     def label(self) -> str:

@@ -114,11 +114,9 @@ def _seal_faults(run: Run) -> Iterator[str]:
     if manifest_digest(run.manifest) != seal.get("manifest"):
         yield "manifest.json: was changed after the run (its digest does not match)"
     facts, experiment = run.manifest["facts"], run.manifest.get("experiment")
-    if (
-        isinstance(experiment, dict)
-        and {"systems", "models"} <= set(experiment)
-        and experiment_hash(experiment, facts["scale"]) != facts["experiment_hash"]
-    ):
+    if not isinstance(experiment, dict) or not {"systems", "models"} <= experiment.keys():
+        return
+    if experiment_hash(experiment, facts["scale"]) != facts["experiment_hash"]:
         yield "manifest.json: facts.experiment_hash is not the hash of the experiment in it"
 
 
