@@ -132,7 +132,7 @@ def optimum_gap(p: Floats, delta: Floats, c: float, checks: int) -> tuple[float,
 
 def penalty_effect(p: Floats, base: Floats, candidate: Floats, n_boot: int) -> dict[str, list[float]]:
     """Interval ends in points by the penalty of the refits (`length_control.REFITS`)."""
-    kinds: tuple[Refits, ...] = ("free", "kept", "anew")
+    kinds: tuple[Refits, ...] = ("free", "kept", "rechosen")
     found = {k: lc_win_rate(p, base, candidate, n_boot=n_boot, refits=k).estimate for k in kinds}
     return {kind: [100 * e.lower, 100 * e.upper] for kind, e in found.items()}
 
@@ -200,7 +200,7 @@ def main() -> None:
     print(f"stopping at the default tolerance moves a rate by up to {early:.3f} points")
     for kind, (lower, upper) in effect.items():
         print(f"95 % interval, refits {REFITS_BY[kind]}: {lower:.2f} to {upper:.2f}")
-    shift = max(abs(x - y) for x, y in zip(effect["kept"], effect["anew"], strict=True))
+    shift = max(abs(x - y) for x, y in zip(effect["kept"], effect["rechosen"], strict=True))
     report = {"name": "lc_refit effect of fixing C on the interval's ends", "ours": shift, "unit": "points"}
     finish(
         "lc_refit",

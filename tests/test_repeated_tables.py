@@ -79,7 +79,7 @@ def test_the_profile_is_the_papers_and_is_written_out():
         assert aligner.decoding.stop_after == (".",)
         assert aligner.decoding.repetition_penalty == 1.0
     ji = experiment.systems["falcon-40b+ji"].corrector
-    assert (ji.template, ji.decoding.max_new_tokens, ji.decoding.stop_after) == ("ji-v1", 2048, ())
+    assert (ji.template.name, ji.decoding.max_new_tokens, ji.decoding.stop_after) == ("ji-v1", 2048, ())
 
 
 def aligners_in(corrector):
@@ -209,7 +209,7 @@ def test_the_command_shows_both_in_every_format(repeat, cli):
     assert "Falcon-40B, Phi-2 &" in published.as_latex(results)
     other = cli("leaderboard", repeat.path, "--papers", "ngweta2024/table5")
     assert other.returncode == 2
-    assert "does not repeat ngweta2024/table5; it repeats ngweta2024/table2" in other.stderr
+    assert "does not reproduce ngweta2024/table5; it reproduces ngweta2024/table2" in other.stderr
 
 
 def test_the_report_shows_the_grid_and_verify_recomputes_it(repeat, cli):
