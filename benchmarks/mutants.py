@@ -24,7 +24,7 @@ if __name__ != "__mp_main__":
 
 ROOT = Path(__file__).resolve().parents[1]
 LIST = Path(__file__).with_suffix(".toml")
-COPIED = ("aligner_bench", "tests", "suites", "experiments", "pyproject.toml")
+COPIED = ("aligner_bench", "tests", "suites", "experiments", "leaderboards", "docs", "pyproject.toml")
 GOAL = 0.9
 TIMEOUT = 300.0
 """Seconds for one mutant's tests; a mutant that needs more is killed."""
