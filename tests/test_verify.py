@@ -206,7 +206,7 @@ PLANTED = {
     "upstream called correct": (edit("responses", upstream_called_right), "upstream_correct of"),
     "answer called correct": (edit("responses", answer_called_right), "parquet: correct of"),
     "preference out of range": (edit("verdicts", preference_out_of_range), "1.5 is not in [0, 1]"),
-    "status of a failure": (edit("verdicts", failure_with_preference), "'refused' does not go with"),
+    "status of a failure": (edit("verdicts", failure_with_preference), "the status 'refused'"),
     "unknown judge": (edit("verdicts", unknown_judges_verdict), "judge 'nobody' is not in judges.parquet"),
     "undeclared comparison": (edit("verdicts", undeclared_comparison), "is no comparison of the manifest"),
     "one order missing": (edit("verdicts", some_orders), "lacks an order of hand/p0"),
