@@ -24,6 +24,9 @@ class PromptTokenizer(Protocol):
     def decode(self, ids: Sequence[int]) -> str:
         """The text of some ids, special tokens included."""
 
+    def text(self, ids: Sequence[int]) -> str:
+        """The text of some ids without special tokens."""
+
     def render(self, turns: Sequence[dict[str, str]]) -> str | None:
         """Turns in the model's chat template, ready for its answer; None for a model without one."""
 
@@ -42,6 +45,10 @@ class TransformersTokenizer:
         """The text of some ids."""
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=False))
 
+    def text(self, ids: Sequence[int]) -> str:
+        """The text of some ids without special tokens."""
+        return str(self._tokenizer.decode(list(ids), skip_special_tokens=True))
+
     def render(self, turns: Sequence[dict[str, str]]) -> str | None:
         """Turns in the chat template, if there is one."""
         if not self._tokenizer.chat_template:
@@ -58,6 +65,7 @@ class PromptBuilder:
     def __init__(self, tokenizer: PromptTokenizer, context: int, *, chat: bool) -> None:
         self._tokenizer = tokenizer
         self._chat = chat
+        self._special: dict[str, tuple[int, ...]] = {}
         self.context = context
 
     def encode(self, request: Request, new_tokens: int) -> tuple[list[int], int]:
@@ -75,6 +83,24 @@ class PromptBuilder:
         """
         ids, kept, cut = self._fit(request, new_tokens)
         return (replace(request, answer=kept), cut) if ids and cut else (request, 0)
+
+    def stop_ids(self, request: Request) -> list[int]:
+        """Ids of the stop strings that are special tokens of this model: no text shows where those are.
+
+        Aligners trained with separators of their own have them as special tokens, with or without a space
+        in front.
+        """
+        found: dict[int, None] = {}
+        for stop in request.decoding.stop:
+            if stop not in self._special:
+                self._special[stop] = self._special_ids(stop)
+            found.update(dict.fromkeys(self._special[stop]))
+        return list(found)
+
+    def _special_ids(self, stop: str) -> tuple[int, ...]:
+        spelled = [text for text in dict.fromkeys((stop, stop.strip())) if text]
+        encoded = [self._tokenizer.encode(text, special=False) for text in spelled]
+        return tuple(ids[0] for ids in encoded if len(ids) == 1 and not self._tokenizer.text(ids))
 
     def _fit(self, request: Request, new_tokens: int) -> tuple[list[int], str, int]:
         budget = self.context - new_tokens

@@ -119,7 +119,8 @@ class VLLMServerEngine:
         """Completions by key as they come. An answer that does not fit the context is cut at its end here."""
         cuts: dict[str, int] = {}
         fitting = {
-            key: self._shortened(key, r, r.decoding.max_new_tokens, cuts) for key, r in requests.items()
+            key: self._stopping(self._shortened(key, r, r.decoding.max_new_tokens, cuts))
+            for key, r in requests.items()
         }
         for bundle in self._asked().stream(fitting, hooks):
             yield {key: replace(done, cut_tokens=cuts.get(key, 0)) for key, done in bundle.items()}
@@ -136,6 +137,14 @@ class VLLMServerEngine:
             return request
         shorter, cuts[key] = self._prompts.shorten(request, new_tokens)
         return shorter
+
+    def _stopping(self, request: Request) -> Request:
+        """The request with the ids of stop strings that are special tokens, which the server's text lacks."""
+        ids = self._prompts.stop_ids(request) if self._prompts is not None else []
+        if not ids:
+            return request
+        body = json.loads(request.extra) if request.extra else {}
+        return replace(request, extra=json.dumps({**body, "stop_token_ids": ids}))
 
     def _asked(self) -> Any:
         assert self._client is not None, "load comes first"
