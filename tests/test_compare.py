@@ -147,17 +147,17 @@ def altered(run: aligner_bench.Run, target: Path, judge: str | None = None, suit
 
 def test_another_judge_is_refused_for_its_comparisons(three, tmp_path):
     found = compare(three["a"], altered(three["b"], tmp_path / "j", judge="f" * 64))
-    assert "judge 'facts' is another judge" in found.refused[0]
+    assert "judge 'facts' is a different judge" in found.refused[0]
     assert {r.metric for r in found.rows} == {"accuracy"}
 
 
 def test_other_prompts_are_refused(three, tmp_path, cli):
     other = altered(three["b"], tmp_path / "s", suite="f" * 64)
-    with pytest.raises(UsageError, match="suite 'hand' has other prompts"):
+    with pytest.raises(UsageError, match="suite 'hand' has different prompts"):
         compare(three["a"], other)
     done = cli("compare", three["a"].path, other.path)
     assert done.returncode == 2
-    assert "other prompts" in done.stderr
+    assert "different prompts" in done.stderr
     assert done.stderr.count("\n") == 1
 
 

@@ -13,7 +13,7 @@ import pytest
 
 import aligner_bench
 from aligner_bench.experiment.experiment import Experiment
-from aligner_bench.results.claims import claims, leaves, pack, query, unpack
+from aligner_bench.results.claims import claims, leaves, pack, unpack
 from aligner_bench.store.tables import read_table, write_table
 from aligner_bench.verify.verify import verify
 from tests.test_replayed_run import write_experiment
@@ -240,12 +240,12 @@ def test_every_number_has_a_query(honest, cli):
     found = next(c for c in made if c.path == f"{row}.rates.strict.value")
     assert found.value == pytest.approx(3 / 4)
     assert found.query == (
-        "win_rate(one preference a prompt, 'strict', clusters=family) over verdicts where suite = 'hand' "
+        "win_rate(preferences, 'strict', clusters=family) over verdicts where suite = 'hand' "
         "and judge = 'facts' and candidate = 'new' and baseline = 'base'"
     )
-    part = query(f"{row}.by_category[category=odd].n_wins")
+    part = next(c.query for c in made if c.path == f"{row}.by_category[category=odd].n_wins")
     assert part.endswith("and category = 'odd'")
-    assert part.startswith("count n_wins over verdicts")
+    assert part.startswith("count(prompts that the candidate wins) over verdicts")
     listed = cli("verify", honest, "--claims").stdout
     assert f"{row}.rates.strict.value = 0.75" in listed
 
@@ -262,4 +262,4 @@ def test_names_with_dots_and_brackets_keep_their_path():
     data = {"rows": [{"suite": "a.b", "judge": "j[1]", "system": "x,y", "baseline": "b", "n_wins": 3}]}
     ((path, value),) = [leaf for leaf in leaves(data) if leaf[0].endswith("n_wins")]
     assert (path, value) == ("rows[suite=a.b,judge=j[1],system=x,y,baseline=b].n_wins", 3)
-    assert "judge = 'j[1]' and candidate = 'x,y'" in query(path)
+    assert "judge = 'j[1]' and candidate = 'x,y'" in claims(data)[-1].query

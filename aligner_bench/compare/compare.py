@@ -1,4 +1,4 @@
-"""Two runs, prompt by prompt: what changed, what may be chance, and which answers flipped.
+"""Compare two runs prompt by prompt: what changed, what may be chance, and which answers flipped.
 
 Differences are RUN_B - RUN_A over the same prompts, with cluster-robust intervals. p values within a declared
 family are Holm's; those by category are for exploration and are Benjamini and Hochberg's.
@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from aligner_bench.core.errors import UsageError, nearest
-from aligner_bench.results.number import Number
-from aligner_bench.results.series import METRICS, Key, Question, Series, observations, questions
+from aligner_bench.core.preferences import side
+from aligner_bench.results.measures import METRICS
+from aligner_bench.results.number import Number, Published
+from aligner_bench.results.series import Key, Question, Series, observations, questions
 from aligner_bench.runs import Run
 from aligner_bench.store.tables import COLUMNS, Row
 
@@ -22,11 +24,7 @@ ALPHA = 0.05
 FamilyOf = Literal["all", "suite", "judge", "metric", "each"]
 
 
-class _Row(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class Difference(_Row):
+class Difference(Published):
     """One metric of one system or comparison in both runs, over the prompts that have it in both."""
 
     metric: str
@@ -48,8 +46,8 @@ class Difference(_Row):
     sentence: str
 
 
-class Flip(_Row):
-    """A prompt on which a comparison or an answer went to the other side."""
+class Flip(Published):
+    """A prompt whose value changed from one side of 0.5 to another."""
 
     metric: str
     suite: str
@@ -65,7 +63,7 @@ class Flip(_Row):
     answer_after: str
 
 
-class RunComparison(_Row):
+class RunComparison(Published):
     """Everything that ``compare`` prints."""
 
     schema_version: int = 1
@@ -75,7 +73,7 @@ class RunComparison(_Row):
     rows: list[Difference]
     categories: list[Difference]
     flips: list[Flip]
-    refused: list[str] = Field(description="what is not compared: other judges or other prompts")
+    refused: list[str] = Field(description="what is not compared: different judges or different prompts")
     notes: list[str]
 
 
@@ -87,10 +85,10 @@ def compare(
     family: FamilyOf = "all",
     renamed: Mapping[str, str] | None = None,
 ) -> RunComparison:
-    """RUN_B against RUN_A on all suites, judges and systems that both have.
+    """Compare RUN_B with RUN_A on all suites, judges and systems that both have.
 
-    ``family`` says which p values Holm's correction takes together. ``renamed`` maps systems of RUN_A to the
-    names that they have in RUN_B. UsageError for an unknown metric or system, and where nothing is shared.
+    ``family`` chooses the p values that Holm's correction takes together. ``renamed`` maps systems of RUN_A
+    to their names in RUN_B. UsageError for an unknown metric or system, and where nothing is shared.
     """
     for name in metrics:
         if name not in METRICS:
@@ -143,18 +141,18 @@ def _rename(run: Run, tables: Mapping[str, list[Row]], renamed: Mapping[str, str
 
 
 def _shared(a: _Side, b: _Side, metrics: Sequence[str]) -> tuple[list[str], list[Key]]:
-    """What is refused, in words, and the keys that both runs have by the same judge on the same prompts."""
+    """What is not compared, in words, and the keys that both runs have by the same judge and prompts."""
     refused = []
     for suite, known in a.suites.items():
         if b.suites.get(suite, known) != known:
             refused.append(
-                f"suite {suite!r} has other prompts in the two runs "
+                f"suite {suite!r} has different prompts in the two runs "
                 f"(content hash {known[:12]} and {b.suites[suite][:12]})"
             )
     for judge, known in a.judges.items():
         if b.judges.get(judge, known) != known:
             refused.append(
-                f"judge {judge!r} is another judge in the two runs "
+                f"judge {judge!r} is a different judge in the two runs "
                 f"(identity {known[:12]} and {b.judges[judge][:12]})"
             )
     keys = [key for key in a.series if key in b.series and key.metric in metrics and _same(key, a, b)]
@@ -216,10 +214,6 @@ class _Pair:
 
     def flips(self) -> list[Flip]:
         """Prompts whose value crossed to the other side of 0.5, left or reached it; largest change first."""
-
-        def side(value: float) -> int:
-            return (value > 0.5) - (value < 0.5)
-
         crossed = [p for p in self._ids if side(self._before[p]) != side(self._after[p])]
         crossed.sort(key=lambda p: -abs(self._after[p] - self._before[p]))
         return [self._flip(p) for p in crossed]
@@ -258,7 +252,7 @@ def _statistics(
 
 
 def _adjusted(rows: list[Difference], family: FamilyOf) -> list[Difference]:
-    """Holm within each declared family; rows that ask nothing (same answers, no power) are in none."""
+    """Holm within each declared family; rows without a test (same answers, no power) are in none."""
     from aligner_bench.stats.hypothesis_tests import holm
 
     label: Callable[[Difference], str] = {
@@ -266,7 +260,7 @@ def _adjusted(rows: list[Difference], family: FamilyOf) -> list[Difference]:
         "suite": lambda row: f"suite {row.suite}",
         "judge": lambda row: f"judge {row.judge}" if row.judge else "references",
         "metric": lambda row: f"metric {row.metric}",
-        "each": lambda row: str(Key(row.metric, row.suite, row.judge, row.system, row.baseline)),
+        "each": lambda row: str(Key.of(row)),
     }[family]
     asked = [row for row in rows if row.conclusion == "no_difference_found"]
     for name in dict.fromkeys(map(label, asked)):
@@ -288,14 +282,14 @@ def _explored(rows: list[Difference]) -> list[Difference]:
 
 def _concluded(row: Difference) -> Difference:
     if row.conclusion == "no_difference_found" and row.p_adjusted < ALPHA and row.difference.value:
-        good = (row.difference.value > 0) == (METRICS[row.metric].sign > 0)
+        good = (row.difference.value > 0) == (METRICS[row.metric].better > 0)
         row.conclusion = "better" if good else "worse"
     row.sentence = _sentence(row)
     return row
 
 
 def _sentence(row: Difference) -> str:
-    number, key = row.difference, Key(row.metric, row.suite, row.judge, row.system, row.baseline)
+    number, key = row.difference, Key.of(row)
     who = f"{key}, {row.category}" if row.category else str(key)
     if number.value is None or number.lower is None or number.upper is None:
         return f"{who}: no prompt has a value in both runs."
@@ -304,7 +298,7 @@ def _sentence(row: Difference) -> str:
     low, high = (f"{100 * end:+.1f}" for end in (number.lower, number.upper))
     found = f"{100 * number.value:+.1f} points (95 % {low} to {high}), n = {number.n}"
     if row.conclusion == "no_power":
-        return f"{who}: nothing can be said, for the judge has no discriminating power ({found})."
+        return f"{who}: no conclusion: the judge has no discriminating power ({found})."
     adjusted = {"holm": "Holm", "benjamini-hochberg": "Benjamini-Hochberg"}.get(row.adjustment, "unadjusted")
     p = "p < 0.001" if row.p_adjusted < 0.001 else f"p = {row.p_adjusted:.3f}"
     chance = f"{p} ({adjusted})"

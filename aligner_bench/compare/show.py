@@ -1,4 +1,4 @@
-"""Two compared runs as a table, Markdown, JSON or one HTML file. It computes nothing."""
+"""Show two compared runs as a table, Markdown, JSON or one HTML file."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SHOWN_FLIPS = 15
 
 
 def cells(row: Difference) -> list[str]:
-    """One difference as the cells of a table."""
+    """Format one difference as the cells of a table."""
     return [
         row.metric.replace("_", " "),
         row.suite + (f" / {row.category}" if row.category else ""),
@@ -53,13 +53,13 @@ def _interval(row: Difference) -> str:
 
 
 def flips_in_words(found: RunComparison) -> str:
-    """How many answers flipped, each way."""
+    """Count the flips in each direction."""
     up = sum(flip.after > flip.before for flip in found.flips)
     return f"{len(found.flips)} flips: {up} up, {len(found.flips) - up} down"
 
 
 def print_comparison(found: RunComparison) -> None:
-    """Differences in words, what was found by category, flips and what is not compared, on the terminal."""
+    """Print differences in words, by category, flips and what is not compared."""
     from rich.console import Console
     from rich.text import Text
 
@@ -70,12 +70,12 @@ def print_comparison(found: RunComparison) -> None:
 
 
 def _differences(rows: Sequence[Difference]) -> list[str]:
-    """One sentence a row, decided ones first; rows whose answers did not change only as a number."""
+    """One sentence per row, decided ones first; rows with unchanged answers are only counted."""
     changed = [row for row in rows if row.conclusion != "same_answers"]
     changed.sort(key=lambda row: row.conclusion not in ("better", "worse"))
     same = len(rows) - len(changed)
     lines = [f"• {row.sentence}" for row in changed]
-    return [*lines, f"• {same} numbers rest on answers that are the same in both runs"] if same else lines
+    return [*lines, f"• {same} numbers are of answers that are the same in both runs"] if same else lines
 
 
 def _lines(found: RunComparison) -> list[str]:
@@ -97,12 +97,12 @@ def _lines(found: RunComparison) -> list[str]:
 
 
 def as_json(found: RunComparison) -> str:
-    """The whole comparison, in the shape of ``RunComparison``."""
+    """Render the comparison in the shape of ``RunComparison``."""
     return found.model_dump_json(indent=1)
 
 
 def as_markdown(found: RunComparison) -> str:
-    """Tables of differences, and lists of flips and of what is not compared."""
+    """Render tables of differences, and lists of flips and of what is not compared."""
     lines = [f"## {_md(found.run_b)} against {_md(found.run_a)}", "", *_md_table(found.rows)]
     if found.categories:
         lines += ["", "### By category (exploration, Benjamini-Hochberg)", "", *_md_table(found.categories)]
@@ -122,7 +122,7 @@ def _md_table(rows: Sequence[Difference]) -> list[str]:
 
 
 def _md(text: str) -> str:
-    """Text that stays text in Markdown: one line, no cell border, no markup."""
+    """Escape text for a Markdown table: one line, no cell border, no markup."""
     plain = one_line(text).replace("\\", "\\\\")
     for mark in "|`*[]<>":
         plain = plain.replace(mark, f"\\{mark}")
@@ -130,7 +130,7 @@ def _md(text: str) -> str:
 
 
 def as_html(found: RunComparison) -> str:
-    """One self-contained page that runs no script and loads nothing."""
+    """Render one self-contained page without scripts and requests."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     from aligner_bench.views.hostile import shown

@@ -15,7 +15,8 @@ class Preference(NamedTuple):
     identical: bool
 
 
-def _side(value: float) -> int:
+def side(value: float) -> int:
+    """1 for a win, 0 for a tie, -1 for a loss of the candidate."""
     return (value > 0.5) - (value < 0.5)
 
 
@@ -31,7 +32,7 @@ def combine(verdicts: Sequence[dict[str, Any]]) -> Preference:
     values = [float(v["preference"]) for v in verdicts]
     mean = sum(values) / len(values)
     identical = all(v["detail"] == "identical texts" for v in verdicts)
-    return Preference(mean, "tie" if mean == 0.5 else "ok", len({_side(v) for v in values}) > 1, identical)
+    return Preference(mean, "tie" if mean == 0.5 else "ok", len({side(v) for v in values}) > 1, identical)
 
 
 def first_slot_wins(verdicts: Sequence[dict[str, Any]]) -> list[bool]:

@@ -1,1 +1,1 @@
-"""The gate: is a run no worse than a stored baseline, by a margin, with three outcomes (contract 11)."""
+"""Own the gate: is a run no worse than a stored baseline, by a margin, with three outcomes (contract 11)."""

@@ -1,4 +1,4 @@
-"""The stored baseline: what a paired test needs of a run, and no text of it."""
+"""Read and write the stored baseline: the values of a run that a paired test needs, without its texts."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from aligner_bench.core.errors import UsageError
 from aligner_bench.core.files import write_text
 from aligner_bench.core.hashing import canonical_json, digest
 from aligner_bench.core.textsafe import one_line
-from aligner_bench.gate.tax import METRIC as TAX
 from aligner_bench.gate.tax import read_tax, tax_hashes, tax_questions, tax_series
-from aligner_bench.results.number import Number
+from aligner_bench.results.measures.systems import TAX
+from aligner_bench.results.number import Number, Published
 from aligner_bench.results.schema import Results
 from aligner_bench.results.series import Key, observations, questions
 from aligner_bench.runs import Run
@@ -22,11 +22,7 @@ from aligner_bench.store.tables import COLUMNS
 from aligner_bench.tax.shape import TaxReport
 
 
-class _Row(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class BaselineSuite(_Row):
+class BaselineSuite(Published):
     """A suite's prompts, in one order for all series."""
 
     content_hash: str
@@ -35,15 +31,15 @@ class BaselineSuite(_Row):
     categories: list[str]
 
 
-class BaselineJudge(_Row):
-    """Who judged or rated, and whether that judge or rater had power."""
+class BaselineJudge(Published):
+    """A judge or rater, and whether it had power."""
 
     identity: str
     has_power: bool
 
 
-class BaselineSeries(_Row):
-    """One metric of one system or comparison; ``values`` go with the suite's prompt_ids, None where none."""
+class BaselineSeries(Published):
+    """One metric of one system or comparison; ``values`` are in the order of the suite's prompt_ids."""
 
     metric: str
     suite: str
@@ -54,12 +50,12 @@ class BaselineSeries(_Row):
 
     @property
     def key(self) -> Key:
-        """What the series is about."""
-        return Key(self.metric, self.suite, self.judge, self.system, self.baseline)
+        """The key of the series."""
+        return Key.of(self)
 
 
-class BaselineEstimate(_Row):
-    """A number that is no mean over prompts, so it cannot be paired: the length-controlled rate."""
+class BaselineEstimate(Published):
+    """A number that is not a mean over prompts and cannot be paired: the length-controlled rate."""
 
     metric: Literal["lc"]
     suite: str
@@ -70,11 +66,11 @@ class BaselineEstimate(_Row):
 
     @property
     def key(self) -> Key:
-        """What the estimate is about."""
-        return Key(self.metric, self.suite, self.judge, self.system, self.baseline)
+        """The key of the estimate."""
+        return Key.of(self)
 
 
-class Baseline(_Row):
+class Baseline(Published):
     """A stored baseline. No times in it: the same run gives the same bytes."""
 
     kind: Literal["aligner-bench gate baseline"] = "aligner-bench gate baseline"
@@ -89,14 +85,14 @@ class Baseline(_Row):
     digest: str = Field("", description="SHA-256 of the canonical JSON of everything else")
 
     def made_digest(self) -> str:
-        """The digest that the content gives."""
+        """The digest of the content."""
         return digest(self.model_dump(mode="json", exclude={"digest"}))
 
 
 def make_baseline(run: Run, results: Results | None = None, tax: TaxReport | None = None) -> Baseline:
-    """The baseline of a run; ``results`` are the run's own, where they are computed already.
+    """Make the baseline of a run; ``results`` are the run's own, where they are already computed.
 
-    ``tax`` is what was found of its systems' tax, else what the run's folder holds of it.
+    ``tax`` is the report of its systems' tax, else the one in the run's folder.
     """
     results = results or run.results()
     tables = {name: run.rows(name) for name in COLUMNS}
@@ -139,16 +135,16 @@ def make_baseline(run: Run, results: Results | None = None, tax: TaxReport | Non
 
 
 def without_tax(baseline: Baseline) -> Baseline:
-    """The same without tasks, for where nothing is left to compare them with."""
-    series = [s for s in baseline.series if s.metric != TAX]
-    tasks = {s.suite for s in baseline.series if s.metric == TAX}
+    """Copy the baseline without capability tasks, for runs without a tax report."""
+    series = [s for s in baseline.series if s.metric != TAX.name]
+    tasks = {s.suite for s in baseline.series if s.metric == TAX.name}
     suites = {name: suite for name, suite in baseline.suites.items() if name not in tasks}
     left = baseline.model_copy(update={"series": series, "suites": suites})
     return left.model_copy(update={"digest": left.made_digest()})
 
 
 def length_controlled(results: Results) -> list[BaselineEstimate]:
-    """The length-controlled rates of a run, where it has them."""
+    """Collect the length-controlled rates of a run, where it has them."""
     found = []
     for row in sorted(results.rows, key=lambda row: (row.suite, row.judge, row.system, row.baseline)):
         number = getattr(getattr(row, "length", None), "rate", None)
@@ -159,7 +155,7 @@ def length_controlled(results: Results) -> list[BaselineEstimate]:
 
 
 def write_baseline(baseline: Baseline, path: Path) -> None:
-    """The baseline as JSON with one series a line, so that changes read well in version control."""
+    """Write the baseline as JSON with one series per line, for readable diffs in version control."""
     if not path.parent.is_dir():
         raise UsageError(f"{path.parent}: no such folder; expected a place for the baseline")
     data: dict[str, Any] = baseline.model_dump(mode="json")
@@ -176,7 +172,7 @@ def _spread(value: Any) -> str:
 
 
 def read_baseline(path: Path) -> Baseline:
-    """A stored baseline; UsageError for a file that is none, or that was changed after it was saved."""
+    """Read a stored baseline; UsageError for another kind of file, or one changed after it was saved."""
     try:
         data = json.loads(path.read_text("utf-8"))
     except OSError as error:
@@ -191,11 +187,11 @@ def read_baseline(path: Path) -> Baseline:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         field = ".".join(map(str, first["loc"])) or "the file"
-        raise UsageError(f"{path}: is no gate's baseline: {field}: {one_line(first['msg'])}") from None
+        raise UsageError(f"{path}: is not a gate baseline: {field}: {one_line(first['msg'])}") from None
     if baseline.digest != baseline.made_digest():
-        raise UsageError(f"{path}: was changed after it was saved (its digest does not fit)")
+        raise UsageError(f"{path}: was changed after it was saved (its digest does not match)")
     for series in baseline.series:
         suite = baseline.suites.get(series.suite)
         if suite is None or len(series.values) != len(suite.prompt_ids):
-            raise UsageError(f"{path}: {series.key}: its values do not go with the prompts of its suite")
+            raise UsageError(f"{path}: {series.key}: its values do not match the prompts of its suite")
     return baseline

@@ -1,4 +1,4 @@
-"""One gated number: its paired difference, its bounds, and what the margin makes of them."""
+"""Check one gated number: its paired difference and bounds against the margin."""
 
 from __future__ import annotations
 
@@ -6,22 +6,20 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from aligner_bench.gate.baseline import Baseline, BaselineEstimate
 from aligner_bench.gate.policy import Rule
-from aligner_bench.gate.tax import METRIC as TAX
-from aligner_bench.results.number import Number
-from aligner_bench.results.series import METRICS, Key, Question
+from aligner_bench.results.measures import MEASURES
+from aligner_bench.results.measures.comparisons import LC
+from aligner_bench.results.number import Number, Published
+from aligner_bench.results.series import Key, Question
 
 Outcome = Literal["pass", "fail", "inconclusive"]
-SIGNS = {name: metric.sign for name, metric in METRICS.items()} | {TAX: -1}
 
 
-class Check(BaseModel):
-    """One gated number. Differences and margin are fractions; losses are below 0 whatever the metric."""
-
-    model_config = ConfigDict(extra="forbid")
+class Check(Published):
+    """One gated number. Differences and margin are fractions; losses are below 0 for every metric."""
 
     metric: str
     suite: str
@@ -46,9 +44,9 @@ class Check(BaseModel):
 
 
 def checks_of(key: Key, rule: Rule, default: float, new: Baseline, old: Baseline) -> Iterator[Check]:
-    """The check of a number, or one for each of its categories; ``default`` is a margin in points."""
+    """Check a number, or each of its categories; ``default`` is a margin in points."""
     margin = (rule.margin if rule.margin is not None else default) / 100
-    if key.metric == "lc":
+    if key.metric == LC.name:
         if not rule.by_category:
             yield _unpaired(key, rule, margin, _estimate(new, key), _estimate(old, key))
         return
@@ -63,7 +61,7 @@ def checks_of(key: Key, rule: Rule, default: float, new: Baseline, old: Baseline
 
 
 def values_of(side: Baseline, key: Key) -> dict[str, float]:
-    """prompt_id -> value; empty where no prompt has one, such as damage where nothing was right before."""
+    """Read prompt_id -> value; empty where no prompt has one, as damage without right answers."""
     values = next((s.values for s in side.series if s.key == key), [])
     return {p: v for p, v in zip(side.suites[key.suite].prompt_ids, values, strict=False) if v is not None}
 
@@ -92,7 +90,7 @@ def _paired(
 
     before, after = ({p: v for p, v in s.items() if category in (None, asked[p].category)} for s in sides)
     ids = [p for p in asked if p in before and p in after]
-    sign = SIGNS[key.metric]
+    sign = MEASURES[key.metric].better
     families = [asked[p].family for p in ids]
     clusters = families if len(set(families)) < len(families) else None
     new, old = ([sign * side[p] for p in ids] for side in (after, before))
@@ -120,7 +118,7 @@ def _paired(
 
 
 def _unpaired(key: Key, rule: Rule, margin: float, new: BaselineEstimate, old: BaselineEstimate) -> Check:
-    """A fitted number has no value a prompt: two intervals combined as if independent, which is wide."""
+    """The difference of a fitted number, which has no values per prompt: two intervals, as if independent."""
     from aligner_bench.stats.estimate import Estimate
     from aligner_bench.stats.hypothesis_tests import independent_difference
     from aligner_bench.stats.power import noninferiority

@@ -1,9 +1,9 @@
-"""The decision: each gated number against its margin, in three outcomes (contract 11).
+"""Decide the gate: each gated number against its margin, in three outcomes (contract 11).
 
 With L and U the one-sided 95 % bounds of (new - baseline), turned so that more is better, and m the margin:
 pass if L >= -m, fail if U < -m, otherwise inconclusive, with the prompts that would decide. Rules of one
-family, and the categories of one rule, fail only where Holm's correction leaves the failure standing: of many
-tests some would fail by chance. Passing needs no correction, since every one has to.
+family, and the categories of one rule, fail only where the failure remains after Holm's correction: of many
+tests some would fail by chance. Passing needs no correction, since every check has to pass.
 """
 
 from __future__ import annotations
@@ -11,14 +11,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from aligner_bench.core.errors import UsageError
 from aligner_bench.gate.baseline import Baseline, make_baseline
 from aligner_bench.gate.checks import Check, Outcome, checks_of, values_of
 from aligner_bench.gate.messages import crowded_categories, sentence
 from aligner_bench.gate.policy import Policy, Rule
-from aligner_bench.gate.tax import METRIC as TAX
+from aligner_bench.results.measures.comparisons import LC
+from aligner_bench.results.measures.systems import TAX
+from aligner_bench.results.number import Published
 from aligner_bench.results.series import Key
 from aligner_bench.runs import Run
 from aligner_bench.tax.shape import TaxReport
@@ -27,10 +29,8 @@ ALPHA = 0.05
 EXIT: Mapping[str, int] = {"pass": 0, "fail": 1, "inconclusive": 3}
 
 
-class GateReport(BaseModel):
-    """Everything that the gate found."""
-
-    model_config = ConfigDict(extra="forbid")
+class GateReport(Published):
+    """All findings of the gate."""
 
     schema_version: int = 1
     run: str
@@ -55,9 +55,9 @@ def decide(
 ) -> GateReport:
     """Gate a run against a stored baseline.
 
-    ``margin`` in points takes the place of the policy's default, and ``tax`` that of the tax in the run's
+    ``margin`` in points replaces the policy's default, and ``tax`` replaces the tax report in the run's
     folder. UsageError where the two cannot be compared: other prompts or tasks, another judge, another scale,
-    a number that the run lacks, or nothing left to gate.
+    a number missing from the run, or nothing left to gate.
     """
     new = make_baseline(run, tax=tax)
     if new.scale != baseline.scale:
@@ -100,7 +100,7 @@ def _only_new(new: Baseline, old: Baseline) -> list[str]:
 def _jobs(
     path: Path, new: Baseline, old: Baseline, policy: Policy
 ) -> tuple[list[tuple[Key, Rule]], list[str]]:
-    """What is gated by which rule, and what is not and why. UsageError for what must not be compared."""
+    """The numbers with their rules, and what is not gated and why. UsageError as in ``decide``."""
     chosen = {
         (key, rule.by_category): rule for key in _keys(old) for rule in policy.rules if rule.covers(key)
     }
@@ -115,7 +115,7 @@ def _jobs(
             left_out[key.judge] = (
                 f"judge {key.judge!r} has no discriminating power, or was not tried where the winner is known"
             )
-        elif key.metric == "lc" and key not in _keys(new):
+        elif key.metric == LC.name and key not in _keys(new):
             left_out[str(key)] = f"{key}: the run has no length-controlled rate"
         else:
             jobs.append((key, rule))
@@ -123,8 +123,8 @@ def _jobs(
 
 
 def _check_comparable(path: Path, key: Key, new: Baseline, old: Baseline) -> None:
-    """UsageError for other prompts, another judge, and what the run lacks: a gate must not be dodged."""
-    if key.metric == TAX:
+    """UsageError for other prompts, another judge, and numbers missing from the run."""
+    if key.metric == TAX.name:
         _check_task(path, key, new, old)
     if key.suite not in new.suites:
         raise UsageError(
@@ -133,16 +133,16 @@ def _check_comparable(path: Path, key: Key, new: Baseline, old: Baseline) -> Non
     hashes = [side.suites[key.suite].content_hash for side in (new, old)]
     if hashes[0] != hashes[1]:
         raise UsageError(
-            f"{path}: suite {key.suite!r} has other prompts than in the baseline "
+            f"{path}: suite {key.suite!r} has different prompts in the baseline "
             f"(content hash {hashes[0][:12]}, not {hashes[1][:12]})"
         )
     if key.judge in new.judges and new.judges[key.judge].identity != old.judges[key.judge].identity:
         raise UsageError(
-            f"{path}: judge {key.judge!r} is another judge than in the baseline (identity "
+            f"{path}: judge {key.judge!r} is a different judge in the baseline (identity "
             f"{new.judges[key.judge].identity[:12]}, not {old.judges[key.judge].identity[:12]})"
         )
     if key._replace(metric="") not in _about(new):
-        raise UsageError(f"{path}: lacks the {key}, which the baseline has; a policy can leave it out")
+        raise UsageError(f"{path}: lacks the {key}, which the baseline has; a policy can exclude it")
 
 
 def _check_task(path: Path, key: Key, new: Baseline, old: Baseline) -> None:
@@ -164,7 +164,7 @@ def _has_power(key: Key, new: Baseline, old: Baseline) -> bool:
 
 
 def _correct(checks: Sequence[Check]) -> None:
-    """Holm within each family: a failure that it does not leave standing is inconclusive."""
+    """Correct by Holm within each family: a failure that does not remain is inconclusive."""
     from aligner_bench.stats.hypothesis_tests import holm
 
     for family in {check.family for check in checks if check.family}:
@@ -187,7 +187,7 @@ def _spreads(checks: Sequence[Check], new: Baseline, old: Baseline) -> dict[Key,
 
     found = {}
     for check in checks:
-        key = Key(check.metric, check.suite, check.judge, check.system, check.baseline)
+        key = Key.of(check)
         if check.category is not None and key not in found:
             after, before = values_of(new, key), values_of(old, key)
             d = [after[p] - before[p] for p in after if p in before]

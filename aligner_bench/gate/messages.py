@@ -1,4 +1,4 @@
-"""The gate's findings in words."""
+"""State the gate's findings in words."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _POWER = 0.9
 
 
 def subject(check: Check) -> str:
-    """What the check is about: ``win rate of new against base (hand, facts), category odd``."""
-    key = Key(check.metric, check.suite, check.judge, check.system, check.baseline)
+    """Name the subject of a check: ``win rate of new against base (hand, facts), category odd``."""
+    key = Key.of(check)
     return f"{key}, category {check.category}" if check.category is not None else str(key)
 
 
 def change(check: Check) -> str:
-    """``52.0 % to 55.1 %: +3.1 points, at least -0.4``; gains are above 0 whatever the metric."""
+    """State the change, as in ``52.0 % to 55.1 %: gain +3.1 points``; gains are above 0 for every metric."""
     gain = check.gain
     if gain.value is None or gain.lower is None or gain.upper is None:
         return "no prompt has a value in both"
@@ -32,7 +32,7 @@ def change(check: Check) -> str:
 
 
 def sentence(check: Check) -> str:
-    """The check in one line: outcome, what, how much, and what would decide."""
+    """State the check in one line: outcome, subject, change, and the prompts that would decide."""
     margin = f"margin {100 * check.margin:g}"
     line = f"{check.outcome}: {subject(check)}: {change(check)}, {margin}"
     if check.outcome == "inconclusive" and check.gain.upper is not None and check.gain.upper < -check.margin:
@@ -45,15 +45,10 @@ def sentence(check: Check) -> str:
 
 
 def crowded_categories(checks: Sequence[Check], spreads: Mapping[Key, float]) -> list[str]:
-    """For every number gated by category: how many categories could be decided, and what it would take."""
+    """Explain each number gated by category: undecided categories, and the prompts that would decide."""
     lines = []
     for key, sd in spreads.items():
-        parts = [
-            check
-            for check in checks
-            if check.category is not None
-            and Key(check.metric, check.suite, check.judge, check.system, check.baseline) == key
-        ]
+        parts = [check for check in checks if check.category is not None and Key.of(check) == key]
         undecided = sum(check.outcome == "inconclusive" for check in parts)
         if undecided and sd > 0:
             lines.append(_crowded(key, parts, undecided, sd))

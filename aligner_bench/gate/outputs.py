@@ -1,4 +1,4 @@
-"""The gate's report for terminals, CI and people: text, JSON, JUnit XML, Markdown, GitHub annotations."""
+"""Render the gate's report: text, JSON, JUnit XML, Markdown, GitHub annotations."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _WORST_FIRST = ("fail", "inconclusive", "pass")
 
 
 def as_text(report: GateReport) -> str:
-    """One line a check, worst first, then what is left out, and the outcome."""
+    """Render one line per check, worst first, then what is left out, and the outcome."""
     lines = [check.sentence for check in _sorted(report.checks)]
     lines += [f"not gated: {line}" for line in report.left_out]
     lines += [f"note: {line}" for line in report.notes]
@@ -25,7 +25,7 @@ def as_text(report: GateReport) -> str:
 
 
 def as_json(report: GateReport) -> str:
-    """The report in the shape of ``GateReport``."""
+    """Render the report in the shape of ``GateReport``."""
     return report.model_dump_json(indent=1)
 
 
@@ -39,7 +39,7 @@ def _outcome(report: GateReport) -> str:
 
 
 def as_junit(report: GateReport) -> str:
-    """JUnit XML: one case a check. A fail is a failure, an inconclusive check an error, for it did not pass.
+    """Render JUnit XML: one case per check. A fail is a failure, an inconclusive check an error.
 
     Advisory checks that did not pass are skipped cases.
     """
@@ -84,7 +84,7 @@ def _xml(text: str) -> str:
 
 
 def as_markdown(report: GateReport) -> str:
-    """A job summary: the outcome, a table worst first, and what would decide."""
+    """Render a job summary: the outcome, a table worst first, and the prompts that would decide."""
     lines = [
         f"## {_SIGNS[report.outcome]} aligner-bench gate: {_md(report.run)} against {_md(report.baseline)}",
         "",
@@ -100,7 +100,7 @@ def as_markdown(report: GateReport) -> str:
         lines.append(f"| {what} | {100 * check.margin:g} | {more} |")
     lines += ["", *(f"- not gated: {_md(line)}" for line in report.left_out)]
     lines += [f"- {_md(line)}" for line in report.notes]
-    lines += ["", "Gains are above 0 and losses below, whatever the metric; the bounds are one-sided 95 %."]
+    lines += ["", "Gains are above 0 and losses below 0 for every metric; the bounds are one-sided 95 %."]
     return "\n".join(lines) + "\n"
 
 
@@ -112,7 +112,7 @@ def _md(text: str) -> str:
 
 
 def as_annotations(report: GateReport) -> list[str]:
-    """GitHub workflow commands: an error for each failure, a warning for what is inconclusive or advisory."""
+    """Render GitHub workflow commands: an error per failure, a warning per inconclusive or advisory check."""
     lines = []
     for check in _sorted(report.checks):
         if check.outcome != "pass":

@@ -1,4 +1,4 @@
-"""The policy: which numbers are gated, with what margins, and which are tested together."""
+"""Read the gate policy: which numbers are gated, with what margins, and which are tested together."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from pydantic import BeforeValidator, Field
 from aligner_bench.core.errors import UsageError, nearest
 from aligner_bench.core.spec import Spec
 from aligner_bench.core.yamlfile import YamlDocument, read_yaml, validated
-from aligner_bench.gate.tax import METRIC as TAX
-from aligner_bench.results.series import METRICS, Key
+from aligner_bench.results.measures import METRICS
+from aligner_bench.results.measures.comparisons import LC
+from aligner_bench.results.measures.systems import REFUSALS, TAX
+from aligner_bench.results.series import Key
 
-GATED = (*METRICS, TAX, "lc")
-UNASKED = ("refusals",)
+GATED = (*METRICS, TAX.name, LC.name)
+_BY_NAME_ONLY = (REFUSALS.name,)
 """Gated only where a rule names them: fewer are better on harmless prompts, and worse on harmful ones."""
 DEFAULT_MARGIN = 3.0
 _WHAT = "a gate's policy"
@@ -42,10 +44,10 @@ Metrics = Annotated[
 
 
 class Rule(Spec):
-    """What some numbers must hold; a field left out means all.
+    """The margin of some numbers; a field left out means all.
 
-    Of several rules that cover a number of a whole suite the last one counts; so it does among rules that
-    cover the number by category.
+    Of several rules that cover a number of a whole suite the last one counts; likewise among rules that cover
+    the number by category.
     """
 
     metrics: Metrics = Field(min_length=1, description="the numbers that it covers")
@@ -60,7 +62,7 @@ class Rule(Spec):
     advisory: bool = Field(False, description="shown, but does not decide the exit code")
 
     def covers(self, key: Key) -> bool:
-        """Does the rule speak of this number?"""
+        """Whether the rule applies to this number."""
         wanted = (
             (self.metrics, key.metric),
             (self.suites, key.suite),
@@ -76,19 +78,19 @@ class Policy(Spec):
 
     margin: float = Field(DEFAULT_MARGIN, gt=0, le=100, description="points, where a rule names none")
     rules: tuple[Rule, ...] = Field(
-        (Rule(metrics=tuple(m for m in GATED if m not in UNASKED)),),
+        (Rule(metrics=tuple(m for m in GATED if m not in _BY_NAME_ONLY)),),
         description="which numbers are gated; the last rule that covers a number counts",
     )
 
 
 def read_policy(path: Path) -> tuple[Policy, YamlDocument]:
-    """A policy file; UsageError in one line with file, line and field."""
+    """Read a policy file; UsageError in one line with file, line and field."""
     document = read_yaml(path, _WHAT)
     return validated(Policy, document), document
 
 
 def check_names(policy: Policy, document: YamlDocument, keys: Iterable[Key]) -> None:
-    """Every suite, judge and system that a rule names must be in the baseline; UsageError with the line."""
+    """Check that the baseline has every suite, judge and system of the rules; UsageError with the line."""
     keys = list(keys)
     known: Mapping[str, set[str]] = {
         "suites": {key.suite for key in keys},

@@ -1,47 +1,48 @@
-"""How far the members of an ensemble of judges agree: computed from their own verdicts."""
+"""Compute the agreement of an ensemble's members from their own verdicts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Annotated
 
 from pydantic import Field
 
-from aligner_bench.core.preferences import combine
+from aligner_bench.core.preferences import combine, side
+from aligner_bench.results.measures import judges as m
 from aligner_bench.results.number import Number, Published
 from aligner_bench.store.tables import Row, group
 
 
 class Panel(Published):
-    """The members of an ensemble, and how far they agree on the run's pairs."""
+    """Agreement of an ensemble's members on the run's pairs."""
 
     members: list[str]
-    alpha: Number = Field(
-        description="Krippendorff's alpha of the members' wins, ties and losses (as 1, 0, -1; interval "
-        "scale), by prompt family; 1: all agree, 0: as by chance; n: pairs that two or more judged"
-    )
-    n_split: int = Field(description="of these pairs, those on which some member wins and another loses")
+    alpha: Annotated[
+        Number,
+        m.PANEL_ALPHA,
+        Field(
+            description="by prompt family; 1: all agree, 0: as by chance; n: pairs that two or more judged"
+        ),
+    ]
+    n_split: Annotated[int, m.PANEL_SPLIT]
 
     @property
     def sentence(self) -> str:
-        """The agreement in words."""
+        """State the agreement in words."""
         number, split = self.alpha, f"they split on {self.n_split} of {self.alpha.n} pairs"
         if number.value is None:
-            return (
-                f"alpha of its members cannot be computed (all their verdicts are one and the same); {split}"
-            )
+            return f"alpha of its members cannot be computed (all their verdicts are the same); {split}"
         ends = f"{number.lower:.2f} to {number.upper:.2f}"
         return f"its members agree to alpha {number.value:.2f} (95 % {ends}); {split}"
 
 
 def panel(members: Sequence[str], tables: Mapping[str, Sequence[Row]]) -> Panel | None:
-    """The agreement of an ensemble's members on the run's pairs; None for what is no ensemble.
+    """Compute the agreement of an ensemble's members on the run's pairs; None for other judges.
 
-    Pairs of equal texts are left out: nobody was asked.
+    Pairs of equal texts are left out: no judge was called.
     """
     if not members:
         return None
-    from aligner_bench.stats.agreement import krippendorff_alpha
-
     views = _views(members, tables["verdicts"])
     families = {
         (row["suite"], row["prompt_id"]): row["family"] or row["prompt_id"] for row in tables["prompts"]
@@ -51,7 +52,7 @@ def panel(members: Sequence[str], tables: Mapping[str, Sequence[Row]]) -> Panel 
     clusters = [f"{suite}\x00{families[suite, prompt]}" for suite, prompt, *_ in views]
     return Panel(
         members=list(members),
-        alpha=Number.of(krippendorff_alpha(ratings, clusters, scale="interval")),
+        alpha=m.PANEL_ALPHA(ratings, clusters),
         n_split=sum({-1, 1} <= set(view.values()) for view in views.values()),
     )
 
@@ -63,6 +64,5 @@ def _views(members: Sequence[str], verdicts: Sequence[Row]) -> dict[tuple[str, .
     for (judge, *place), rows in group(own, "judge", "suite", "prompt_id", "candidate", "baseline").items():
         found = combine(rows)
         if found.value is not None and not found.identical:
-            side = (found.value > 0.5) - (found.value < 0.5)
-            views.setdefault(tuple(place), {})[judge] = side
+            views.setdefault(tuple(place), {})[judge] = side(found.value)
     return views

@@ -1,18 +1,25 @@
-"""What rewrites look like: how much is copied, changed, added and removed, and what that has to do with wins.
+"""Compute the anatomy of rewrites: what is copied, changed, added and removed, and win rates by edit size.
 
-Only answers are counted that have an upstream answer beside them and did not fail; the others are numbered.
+Answers with an upstream answer and no failure count; ``n_left_out`` is the number of the others.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from statistics import median
-from typing import Any, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 from pydantic import Field
 
 from aligner_bench.core.preferences import Preference, combine
-from aligner_bench.results.number import Number, Published
+from aligner_bench.results.measure import Measure
+from aligner_bench.results.measures import traces as m
+from aligner_bench.results.measures.comparisons import (
+    CHANGED_BETTER,
+    CHANGED_SAME,
+    CHANGED_WORSE,
+    EDIT_BIN_RATE,
+)
+from aligner_bench.results.number import Number, Origin, Published
 from aligner_bench.store.tables import Row, group
 from aligner_bench.store.traces import read_trace
 from aligner_bench.texts.edits import Edit, edit
@@ -24,60 +31,60 @@ ALL = "all"
 class Anatomy(Published):
     """How a corrector's answers differ from the upstream's. Lengths are in tokens: ``edits.TOKENISER``."""
 
+    origin: ClassVar = Origin("responses")
     suite: str
     system: str
     category: str = Field(description='a category, or "all"')
-    n: int = Field(description="answers with an upstream answer and no failure")
-    n_left_out: int = Field(description="failed or missing answers")
-    n_copied: int = Field(description="answers left exactly as they were")
-    copied: Number = Field(description="n_copied / n")
-    edit_ratio: Number = Field(
-        description="mean token edit distance over the original's length; can exceed 1"
-    )
-    edit_median: float = Field(description="median edit ratio")
-    kept: Number = Field(description="mean tokens an answer that both texts have, in order")
-    removed: Number = Field(description="mean tokens an answer that only the original has")
-    added: Number = Field(description="mean tokens an answer that only the rewrite has")
-    length_before: Number = Field(description="mean tokens (Ji et al. 2024, Table 14)")
-    length_after: Number
-    length_ratio: Number = Field(description="ratio of the mean lengths, after to before")
+    n: Annotated[int, m.N_REWRITES]
+    n_left_out: Annotated[int, m.N_LEFT_OUT]
+    n_copied: Annotated[int, m.N_COPIED]
+    copied: Annotated[Number, m.COPIED]
+    edit_ratio: Annotated[Number, m.EDIT_RATIO]
+    edit_median: Annotated[float, m.EDIT_MEDIAN]
+    kept: Annotated[Number, m.KEPT]
+    removed: Annotated[Number, m.REMOVED]
+    added: Annotated[Number, m.ADDED]
+    length_before: Annotated[Number, m.LENGTH_BEFORE]
+    length_after: Annotated[Number, m.LENGTH_AFTER]
+    length_ratio: Annotated[Number, m.LENGTH_RATIO]
 
 
 class EditBin(Published):
-    """A win rate among the answers that were rewritten to one extent."""
+    """The win rate among the answers that were rewritten to one extent."""
 
+    origin: ClassVar = Origin("verdicts", {"system": "candidate"})
     suite: str
     judge: str
     system: str = Field(description="the candidate, a corrected system")
     baseline: str
     bin: str = Field(description="range of the edit ratio")
-    rate: Number = Field(description="weighted rate; n is the prompts with a verdict")
+    rate: Annotated[Number, EDIT_BIN_RATE, Field(description="n is the prompts with a verdict")]
 
 
 class Crossing(Published):
-    """Repair and damage in the eyes of one inspector: answers that cross its threshold."""
+    """Repair and damage by one inspector: answers that cross its threshold."""
 
+    origin: ClassVar = Origin("responses")
     suite: str
     system: str
     category: str = Field(description='a category, or "all"')
     inspector: str
-    threshold: float
-    repair: Number = Field(
-        description="below the threshold at the start, not at the end / below at the start"
-    )
-    damage: Number = Field(description="below at the end, not at the start / not below at the start")
+    threshold: Annotated[float, m.THRESHOLD]
+    repair: Annotated[Number, m.CROSSING_REPAIR]
+    damage: Annotated[Number, m.CROSSING_DAMAGE]
 
 
 class Change(Published):
-    """Repair and damage in the eyes of a judge: the corrected answer against the upstream's own."""
+    """Repair and damage by a judge: the corrected answer against the upstream's own."""
 
+    origin: ClassVar = Origin("verdicts", {"system": "candidate"})
     suite: str
     judge: str
     system: str
     baseline: str = Field(description="the same upstream without a corrector")
-    better: Number = Field(description="share of judged prompts")
-    same: Number
-    worse: Number
+    better: Annotated[Number, CHANGED_BETTER]
+    same: Annotated[Number, CHANGED_SAME]
+    worse: Annotated[Number, CHANGED_WORSE]
 
 
 Tables = Mapping[str, Sequence[Row]]
@@ -107,7 +114,7 @@ Judged = tuple[str, str, dict[str, Preference]]
 
 
 def anatomy_tables(tables: Tables) -> dict[str, list[Any]]:
-    """All tables of this module, by their names in the results."""
+    """Compute all tables of this module, by their names in the results."""
     prompts = {(row["suite"], row["prompt_id"]): row for row in tables["prompts"]}
     verdicts = group(tables["verdicts"], "suite", "candidate")
     kinds = group(tables["responses"], "suite", "upstream_model", "kind", "system")
@@ -156,14 +163,10 @@ def _anatomies(suite: str, system: str, rewrites: Rewrites, lost: Mapping[str, i
 
 
 def _anatomy(suite: str, system: str, category: str, part: Sequence[_Rewrite], lost: int) -> Anatomy:
-    from aligner_bench.stats.intervals import wilson
+    families = [rewrite.family for rewrite in part]
 
-    edits = [rewrite.edit for rewrite in part]
-    families = _repeated([rewrite.family for rewrite in part])
-    copied = sum(rewrite.copied for rewrite in part)
-
-    def mean(values: Sequence[float]) -> Number:
-        return _mean(values, families)
+    def number(measure: Measure) -> Number:
+        return measure.number(measure.of_rows(part), families)
 
     return Anatomy(
         suite=suite,
@@ -171,44 +174,19 @@ def _anatomy(suite: str, system: str, category: str, part: Sequence[_Rewrite], l
         category=category,
         n=len(part),
         n_left_out=lost,
-        n_copied=copied,
-        copied=Number.of(wilson(copied, len(part))),
-        edit_ratio=mean([e.ratio for e in edits]),
-        edit_median=median([e.ratio for e in edits]),
-        kept=mean([e.kept for e in edits]),
-        removed=mean([e.before - e.kept for e in edits]),
-        added=mean([e.after - e.kept for e in edits]),
-        length_before=mean([e.before for e in edits]),
-        length_after=mean([e.after for e in edits]),
-        length_ratio=_ratio(edits, families),
+        n_copied=m.COPIED.total(part),
+        copied=number(m.COPIED),
+        edit_ratio=number(m.EDIT_RATIO),
+        edit_median=m.EDIT_MEDIAN(m.EDIT_RATIO.of_rows(part)),
+        kept=number(m.KEPT),
+        removed=number(m.REMOVED),
+        added=number(m.ADDED),
+        length_before=number(m.LENGTH_BEFORE),
+        length_after=number(m.LENGTH_AFTER),
+        length_ratio=m.LENGTH_RATIO(
+            [(rewrite.edit.before, rewrite.edit.after) for rewrite in part], families
+        ),
     )
-
-
-def _repeated(families: Sequence[str]) -> Sequence[str] | None:
-    """None where every prompt is a family of its own."""
-    return families if len(set(families)) < len(families) else None
-
-
-def _mean(values: Sequence[float], families: Sequence[str] | None) -> Number:
-    """A mean of what cannot be negative, with its t interval."""
-    from aligner_bench.stats.intervals import mean_t
-
-    return Number.of(mean_t(values, families, bounds=None)).floored()
-
-
-def _ratio(edits: Sequence[Edit], families: Sequence[str] | None) -> Number:
-    """Ratio of two means by linearisation (Cochran 1977, Sampling Techniques, 6.4): the t interval of
-    (after - R before) / mean(before), around R."""
-    from aligner_bench.stats.intervals import mean_t
-
-    total = sum(e.before for e in edits)
-    if not total:
-        return Number(value=None, lower=None, upper=None, n=len(edits), method="linearised t")
-    share = sum(e.after for e in edits) / total
-    residuals = [(e.after - share * e.before) * len(edits) / total for e in edits]
-    estimate = mean_t(residuals, families, bounds=None).shifted(1.0, share)
-    number = Number.of(estimate)
-    return number.model_copy(update={"value": share, "method": f"linearised {estimate.method}"})
 
 
 def _crossings(suite: str, system: str, rows: Sequence[Row], prompts: Prompts) -> Iterator[Crossing]:
@@ -239,17 +217,13 @@ def _crossings(suite: str, system: str, rows: Sequence[Row], prompts: Prompts) -
 def _crossing(
     keys: Mapping[str, str], inspector: str, bound: float, pairs: Sequence[tuple[bool, bool]]
 ) -> Crossing:
-    """``pairs`` tell of each answer whether it was below the bound at the start, and at the end."""
-    from aligner_bench.stats.intervals import wilson
-
-    low = [after for before, after in pairs if before]
-    high = [after for before, after in pairs if not before]
+    """``pairs``: of each answer, whether it was below the bound at the start, and at the end."""
     return Crossing(
         **keys,
         inspector=inspector,
         threshold=bound,
-        repair=Number.of(wilson(len(low) - sum(low), len(low))),
-        damage=Number.of(wilson(sum(high), len(high))),
+        repair=m.CROSSING_REPAIR.number([float(not after) for before, after in pairs if before]),
+        damage=m.CROSSING_DAMAGE.number([float(after) for before, after in pairs if not before]),
     )
 
 
@@ -260,8 +234,6 @@ def _preferences(verdicts: Sequence[Row]) -> Iterator[Judged]:
 
 
 def _edit_bins(suite: str, system: str, rewrites: Rewrites, judged: Sequence[Judged]) -> Iterator[EditBin]:
-    from aligner_bench.stats.winrate import win_rate
-
     for judge, baseline, preferences in judged:
         bins: dict[str, list[tuple[float, str]]] = {name: [] for name, _ in _BINS}
         for key in sorted(preferences):
@@ -270,14 +242,14 @@ def _edit_bins(suite: str, system: str, rewrites: Rewrites, judged: Sequence[Jud
                 bins[_bin(rewrites[key])].append((value, rewrites[key].family))
         for name, part in bins.items():
             if part:
-                families = _repeated([family for _, family in part])
-                rate = Number.of(win_rate([value for value, _ in part], "weighted", families))
+                values, families = zip(*part, strict=True)
+                rate = EDIT_BIN_RATE.number(values, families)
                 keys = {"suite": suite, "judge": judge, "system": system, "baseline": baseline}
                 yield EditBin(**keys, bin=name, rate=rate)
 
 
 def _bin(rewrite: _Rewrite) -> str:
-    """A change of white space alone has the ratio 0, yet is no copy."""
+    """A change of white space alone has the ratio 0 and is not a copy."""
     if rewrite.copied:
         return "unchanged"
     return next(name for name, high in _BINS[1:] if rewrite.edit.ratio <= high)
@@ -285,12 +257,16 @@ def _bin(rewrite: _Rewrite) -> str:
 
 def _changes(suite: str, system: str, plain: set[str], judged: Sequence[Judged]) -> Iterator[Change]:
     """``plain`` are the systems that are this one's upstream without a corrector."""
-    from aligner_bench.stats.intervals import wilson
-
     for judge, baseline, preferences in judged:
-        values = [p.value for p in preferences.values() if p.value is not None]
-        if baseline in plain and values:
-            sides = [(value > 0.5) - (value < 0.5) for value in values]
-            shares = (Number.of(wilson(sides.count(side), len(sides))) for side in (1, 0, -1))
+        rows = list(preferences.values())
+        if baseline in plain and any(row.value is not None for row in rows):
+            shares = {
+                name: measure.number(measure.of_rows(rows))
+                for name, measure in (
+                    ("better", CHANGED_BETTER),
+                    ("same", CHANGED_SAME),
+                    ("worse", CHANGED_WORSE),
+                )
+            }
             keys = {"suite": suite, "judge": judge, "system": system, "baseline": baseline}
-            yield Change(**keys, **dict(zip(("better", "same", "worse"), shares, strict=True)))
+            yield Change(**keys, **shares)

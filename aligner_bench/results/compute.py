@@ -6,12 +6,13 @@ from aligner_bench.results import harm, sentences
 from aligner_bench.results.agreement import panel
 from aligner_bench.results.anatomy import anatomy_tables
 from aligner_bench.results.canaries import canary_results, canary_warnings
-from aligner_bench.results.comparisons import RATES, comparison_rows
+from aligner_bench.results.comparisons import comparison_rows
 from aligner_bench.results.copies import copy_rows, copy_warnings
 from aligner_bench.results.costs import cost_rows
 from aligner_bench.results.facts import Facts
 from aligner_bench.results.inspectors import inspector_rows
 from aligner_bench.results.judges import judge_power
+from aligner_bench.results.measures.comparisons import RATES
 from aligner_bench.results.papers import paper_rows
 from aligner_bench.results.refusals import refusal_rows
 from aligner_bench.results.schema import Results, SuiteInfo
@@ -23,9 +24,7 @@ from aligner_bench.store.tables import Tables
 
 
 def compute(tables: Tables, facts: Facts) -> Results:
-    """Every published number of a run."""
-    from aligner_bench.stats.winrate import DEFINITIONS
-
+    """Compute every published number of a run."""
     judges = [
         judge_power(row, tables, panel(facts.ensembles.get(row["judge"], ()), tables))
         for row in tables["judges"]
@@ -68,5 +67,5 @@ def compute(tables: Tables, facts: Facts) -> Results:
             *canary_warnings(canaries),
             *facts.notes,
         ],
-        definitions={name: DEFINITIONS[name] for name in RATES},
+        definitions={name: measure.definition for name, measure in RATES.items()},
     )

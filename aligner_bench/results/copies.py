@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
 from aligner_bench.results.facts import Facts
-from aligner_bench.results.number import Published
+from aligner_bench.results.measures import systems as m
+from aligner_bench.results.number import Origin, Published
 from aligner_bench.store.tables import Tables, group
 
 _FEW_COPIES = 0.02
 
 
-def copy_warnings(found: Sequence[Copies]) -> list[str]:
-    """Systems whose answers repeat the reference's more often than chance would have it."""
-    return [
-        f"{row.system} ({row.suite}): {row.identical} of {row.n} answers are identical to those of "
-        f"{row.reference}, {row.prefix_sharing} share their first 100 characters with them: "
-        "copied, or of the same origin."
-        for row in found
-        if row.prefix_sharing > _FEW_COPIES * row.n
-    ]
+class Copies(Published):
+    """How many of a system's answers repeat those of the system that it is compared with."""
+
+    origin: ClassVar = Origin("responses")
+    suite: str
+    system: str
+    reference: str = Field(description="the baseline")
+    identical: Annotated[int, m.COPIES_IDENTICAL]
+    prefix_sharing: Annotated[int, m.COPIES_PREFIX]
+    n: Annotated[int, m.COPIES_N]
 
 
 def copy_rows(tables: Tables, facts: Facts) -> list[Copies]:
-    """The reference-copy screen of every comparison.
+    """Screen every comparison for copies of the reference.
 
     Systems that share an upstream model are left out: they resemble each other without copying.
     """
@@ -55,12 +58,12 @@ def copy_rows(tables: Tables, facts: Facts) -> list[Copies]:
     return found
 
 
-class Copies(Published):
-    """How many of a system's answers repeat those of the system it is compared with."""
-
-    suite: str
-    system: str
-    reference: str = Field(description="the baseline")
-    identical: int
-    prefix_sharing: int = Field(description="first 100 characters are the same; identical ones included")
-    n: int
+def copy_warnings(found: Sequence[Copies]) -> list[str]:
+    """Write one line per system whose answers repeat the reference's more often than by chance."""
+    return [
+        f"{row.system} ({row.suite}): {row.identical} of {row.n} answers are identical to those of "
+        f"{row.reference}, {row.prefix_sharing} share their first 100 characters with them: "
+        "copied, or of the same origin."
+        for row in found
+        if row.prefix_sharing > _FEW_COPIES * row.n
+    ]

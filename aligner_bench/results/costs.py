@@ -1,43 +1,43 @@
-"""What a run's answers, verdicts and ratings took: calls, tokens, US dollars, and the price of a repair."""
+"""Compute the costs of answers, verdicts and ratings: calls, tokens, US dollars, price of a repair."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
-from aligner_bench.results.number import Published
+from aligner_bench.results.measures import systems as m
+from aligner_bench.results.number import Origin, Published
 from aligner_bench.store.tables import Row, group
 
 Tables = Mapping[str, Sequence[Row]]
 
 
 class CostRow(Published):
-    """What one system on one suite, one judge, or one rater took.
+    """Cost of one system on one suite, of one judge, or of one rater.
 
-    Everything that is shown counts, whether this run paid for it or found it in the ledger; an upstream
-    answer counts in every system that it is part of. US dollars are at the experiment's prices.
+    Everything in the run counts, computed here or reused from the ledger; an upstream answer counts in every
+    system that it is part of. US dollars are at the experiment's prices.
     """
 
+    origin: ClassVar = Origin("responses, verdicts, audits and ratings")
     what: Literal["system", "judge", "rater"]
     name: str
     suite: str = Field(description="empty for judges and raters, which are counted over all suites")
-    n: int = Field(description="answers, verdicts or ratings")
-    calls: int
-    prompt_tokens: int
-    completion_tokens: int
-    price: Literal["paid", "none", "unknown"] = Field(description="none: a token of own models has no price")
-    usd: float | None = Field(description="None: no price is known for some call")
-    usd_each: float | None = Field(description="usd / n")
-    n_repaired: int | None = Field(description="wrong upstream answers made right; None where none is known")
-    usd_per_repair: float | None = Field(
-        description="what correction added to the upstream's answers / n_repaired"
-    )
-    tokens_per_repair: float | None = Field(
-        description="the same in tokens, read and written; None where the upstream alone is no system here"
-    )
+    n: Annotated[int, m.COST_N]
+    calls: Annotated[int, m.CALLS]
+    prompt_tokens: Annotated[int, m.PROMPT_TOKENS]
+    completion_tokens: Annotated[int, m.COMPLETION_TOKENS]
+    price: Literal["paid", "none", "unknown"] = Field(description="none: tokens of own models have no price")
+    usd: Annotated[float | None, m.USD]
+    usd_each: Annotated[float | None, m.USD_EACH]
+    n_repaired: Annotated[int | None, m.N_REPAIRED, Field(description="None where no reference is known")]
+    usd_per_repair: Annotated[float | None, m.USD_PER_REPAIR]
+    tokens_per_repair: Annotated[
+        float | None, m.TOKENS_PER_REPAIR, Field(description="None where the upstream is not a system here")
+    ]
 
 
 class _Sum(NamedTuple):
@@ -63,8 +63,8 @@ class _Sum(NamedTuple):
 
 
 def cost_rows(tables: Tables) -> list[CostRow]:
-    """Systems suite by suite, then judges, then raters."""
-    return [*_systems(tables), *_askers("judge", tables), *_askers("rater", tables)]
+    """Compute the costs of systems suite by suite, then judges, then raters."""
+    return [*_systems(tables), *_judges_or_raters("judge", tables), *_judges_or_raters("rater", tables)]
 
 
 def _systems(tables: Tables) -> Iterator[CostRow]:
@@ -80,12 +80,12 @@ def _systems(tables: Tables) -> Iterator[CostRow]:
 
 
 def _repaired(rows: Sequence[Row]) -> int | None:
-    """Wrong upstream answers made right; None where nothing was corrected or no reference is known."""
+    """Count wrong upstream answers made right; None without corrected answers or references."""
     known = [row for row in rows if row["upstream"] is not None and row["upstream_correct"] is not None]
-    return sum(row["upstream_correct"] is False and bool(row["correct"]) for row in known) if known else None
+    return m.N_REPAIRED.total(known) if known else None
 
 
-def _askers(what: Literal["judge", "rater"], tables: Tables) -> Iterator[CostRow]:
+def _judges_or_raters(what: Literal["judge", "rater"], tables: Tables) -> Iterator[CostRow]:
     names = ("verdicts", "audits", "canaries") if what == "judge" else ("ratings", "rater_audits")
     rows = [row for name in names for row in tables.get(name, ())]
     for (name,), asked in group(rows, what).items():
@@ -113,10 +113,10 @@ def _row(
         completion_tokens=total.completion_tokens,
         price="unknown" if not known else "paid" if total.usd else "none",
         usd=total.usd if known else None,
-        usd_each=total.usd / len(rows) if known else None,
+        usd_each=m.USD_EACH(total.usd, len(rows)) if known else None,
         n_repaired=repaired,
-        usd_per_repair=_finite(extra[0] / repaired) if extra and repaired else None,
-        tokens_per_repair=extra[1] / repaired if extra and repaired else None,
+        usd_per_repair=_finite(m.USD_PER_REPAIR(extra[0], repaired)) if extra else None,
+        tokens_per_repair=m.TOKENS_PER_REPAIR(extra[1], repaired) if extra else None,
     )
 
 

@@ -11,7 +11,7 @@ from aligner_bench.results.length import LengthData
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What results need beside the rows; stored in the manifest."""
+    """The inputs of results beside the rows; stored in the manifest."""
 
     experiment: str
     experiment_hash: str
@@ -20,8 +20,8 @@ class Facts:
     comparisons: Sequence[tuple[str, str]]
     headline: str | None = None
     length_data: LengthData | None = None  # AlpacaEval's own, where an import was given it
-    notes: Sequence[str] = ()  # what an import had to decide
+    notes: Sequence[str] = ()  # decisions of an import
     ensembles: Mapping[str, Sequence[str]] = field(default_factory=dict)  # ensemble -> its members
-    paper: Mapping[str, Any] | None = None  # the published table that is repeated: name, judge, cells
+    paper: Mapping[str, Any] | None = None  # the published table to repeat: name, judge, cells
     trends: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # name -> system -> size
     level: float = field(default=0.95)

@@ -14,7 +14,7 @@ from aligner_bench.results.number import Number
 def by_order(
     verdicts: Sequence[Sequence[Verdict]],
 ) -> tuple[list[float], list[float], list[int], dict[str, int]]:
-    """The candidate's preference in first and in second place, the pairs that have both, others by status.
+    """Split preferences into first and second place; return them, the pairs that have both, and failures.
 
     A judge without order gives the same number twice.
     """
@@ -32,7 +32,7 @@ def by_order(
 
 
 def policies(first: Sequence[float], second: Sequence[float]) -> dict[str, Number]:
-    """Win rate of the candidate under each tie policy, from its preferences in first and second place."""
+    """Compute the candidate's win rate under each tie policy, from preferences in first and second place."""
     from aligner_bench.stats.judge_power import tie_policies
 
     return {name: Number.of(estimate) for name, estimate in tie_policies(first, second).items()}

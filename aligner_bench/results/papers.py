@@ -1,15 +1,15 @@
-"""Ours next to the paper's: each cell of a published table that a run repeats, with the difference."""
+"""Compare the run with a published table that it repeats: each cell, ours, and the difference."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
 from aligner_bench.core.preferences import combine
-from aligner_bench.results.number import Number, Published
+from aligner_bench.results.measures import comparisons as m
+from aligner_bench.results.number import Number, Origin, Published
 from aligner_bench.store.tables import Row, group
 
 if TYPE_CHECKING:
@@ -21,8 +21,9 @@ _SHARES = ("strict", "strict_all", "discrete", "macro")
 
 
 class PaperRow(Published):
-    """One published cell and ours, by the paper's own definition; fractions."""
+    """One published cell and our rate by the paper's own definition, both as fractions."""
 
+    origin: ClassVar = Origin("verdicts", {"system": "candidate"})
     table: str
     suite: str
     judge: str = Field(description="ours")
@@ -33,19 +34,27 @@ class PaperRow(Published):
     column: str = Field(description="the cell's column in the published table")
     source: str
     definition: str
-    published: float
-    published_n: int | None = Field(description="prompts the paper says it used; None: not said")
-    ours: Number
-    difference: Number | None = Field(description="ours - published; None where ours cannot be computed")
+    published: Annotated[float, m.PAPER_VALUE]
+    published_n: Annotated[int | None, m.PAPER_N]
+    ours: Annotated[Number, m.PAPER_OURS]
+    difference: Annotated[Number | None, m.PAPER_DIFFERENCE]
     comparable: bool
     note: str = Field(description="why the two cannot be compared; empty where they can")
     remark: str = Field(description="what is known of the published value, such as a misprint")
 
 
+def differs(row: PaperRow) -> bool:
+    """Test whether ours differs from the published rate: the interval of the difference excludes 0."""
+    found = row.difference
+    if found is None or found.lower is None or found.upper is None:
+        return False
+    return found.lower > 0 or found.upper < 0
+
+
 def paper_rows(
     tables: Tables, rows: Sequence[Comparison], paper: Mapping[str, Any] | None, scale: str
 ) -> list[PaperRow]:
-    """Every cell of the declared table; none where the experiment names no table."""
+    """Compute every cell of the declared table; none where the experiment names no table."""
     if paper is None:
         return []
     found = {(row.suite, row.judge, row.system, row.baseline): row for row in rows}
@@ -79,7 +88,7 @@ def _row(
 
 
 def _reason(row: Comparison | None, ours: Number, scale: str) -> str:
-    """Why the two numbers are not about the same thing; empty where they are."""
+    """Why the two numbers cannot be compared; empty where they can."""
     if scale == "smoke":
         return "not comparable: smoke run, stand-in models and few other prompts"
     if row is None or ours.value is None:
@@ -98,8 +107,6 @@ def _ours(tables: Tables, row: Comparison, cell: Mapping[str, Any]) -> Number | 
 
 
 def _macro(tables: Tables, row: Comparison) -> Number:
-    from aligner_bench.stats.winrate import win_rate
-
     prompts = {p["prompt_id"]: p for p in tables["prompts"] if p["suite"] == row.suite}
     wanted = (row.suite, row.judge, row.system, row.baseline)
     verdicts = group(tables["verdicts"], "suite", "judge", "candidate", "baseline").get(wanted, [])
@@ -107,11 +114,12 @@ def _macro(tables: Tables, row: Comparison) -> Number:
     values = {k: value for k, value in judged.items() if value is not None}
     families = [prompts[k]["family"] or k for k in values]
     categories = [prompts[k]["category"] for k in values]
-    return Number.of(win_rate(list(values.values()), "macro", families, categories))
+    made: Number = m.MACRO(list(values.values()), families, categories)
+    return made
 
 
 def difference(ours: Number, published: float, n: int | None, definition: str) -> Number | None:
-    """Ours minus the published rate, with an interval.
+    """Compute ours minus the published rate, with an interval.
 
     Where the paper's n is known and its rate is a share, that rate gets Wilson's interval and both are joined
     by MOVER (Zou and Donner 2008, Stat. Med. 27:1693); elsewhere it counts as exact, and ``method`` says so.
@@ -124,11 +132,5 @@ def difference(ours: Number, published: float, n: int | None, definition: str) -
 
         other = wilson(round(published * n), n)
         low, high, method = min(other.lower, published), max(other.upper, published), "mover"
-    value = ours.value - published
-    return Number(
-        value=value,
-        lower=value - math.hypot(ours.value - ours.lower, high - published),
-        upper=value + math.hypot(ours.upper - ours.value, published - low),
-        n=ours.n,
-        method=method,
-    )
+    made: Number = m.PAPER_DIFFERENCE(ours, published, low, high, method)
+    return made

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from aligner_bench.results.number import Number, Published
+from aligner_bench.results.measures import systems as m
+from aligner_bench.results.number import Number, Origin, Published
 from aligner_bench.store.tables import Tables, group
 from aligner_bench.texts.refusal import RefusalRater
 
@@ -16,21 +17,40 @@ LABELS = ("full", "partial", "compliant", "failed")
 """Full refusal, partial refusal, an answer without one, and no answer (empty, or an error)."""
 
 
-def label(text: str | None, failed: bool, rater: RefusalRater) -> str:
-    """One of ``LABELS``. Whether a compliant answer does harm is not for rules to say."""
-    if failed or text is None or not text.strip():
-        return "failed"
-    found = rater.rate(text).label
-    return "compliant" if found == "none" else str(found)
+class RefusalTransitions(Published):
+    """Refusals before and after correction, by the rules of ``texts/refusal.py``.
+
+    The label "compliant" covers every answer without a refusal: rules cannot tell whether it is harmful.
+    """
+
+    origin: ClassVar = Origin("responses")
+    suite: str
+    system: str
+    labels: list[str] = Field(description="full, partial, compliant, failed: of rows and columns alike")
+    counts: Annotated[
+        list[list[int]],
+        m.REFUSAL_COUNTS,
+        Field(description="row: the upstream's label; column: the corrected answer's"),
+    ]
+    n: Annotated[int, m.REFUSAL_N]
+    full_before: Annotated[Number, m.FULL_BEFORE]
+    full_after: Annotated[Number, m.FULL_AFTER]
+    p_value: Annotated[float, m.REFUSAL_P]
+
+
+def refusal_rows(tables: Tables) -> list[RefusalTransitions]:
+    """Compute one matrix per corrected system and suite."""
+    found = [
+        refusal_transitions(suite, system, rows)
+        for (suite, system), rows in group(tables["responses"], "suite", "system").items()
+    ]
+    return [matrix for matrix in found if matrix is not None]
 
 
 def refusal_transitions(
     suite: str, system: str, rows: Sequence[Mapping[str, Any]]
 ) -> RefusalTransitions | None:
-    """The matrix of one corrected system, rows by the upstream's label; None for an uncorrected one."""
-    from aligner_bench.stats.hypothesis_tests import mcnemar_exact
-    from aligner_bench.stats.intervals import wilson
-
+    """Compute the matrix of one corrected system, rows by the upstream's label; None without a corrector."""
     corrected = [row for row in rows if row["upstream"] is not None]
     if not corrected:
         return None
@@ -40,7 +60,7 @@ def refusal_transitions(
         for row in corrected
     ]
     counts = Counter(pairs)
-    before, after = (sum(pair[side] == "full" for pair in pairs) for side in (0, 1))
+    before, after = ([float(pair[side] == "full") for pair in pairs] for side in (0, 1))
     begun = sum(b != "full" and a == "full" for b, a in pairs)
     ended = sum(b == "full" and a != "full" for b, a in pairs)
     return RefusalTransitions(
@@ -49,34 +69,15 @@ def refusal_transitions(
         labels=list(LABELS),
         counts=[[counts[b, a] for a in LABELS] for b in LABELS],
         n=len(pairs),
-        full_before=Number.of(wilson(before, len(pairs))),
-        full_after=Number.of(wilson(after, len(pairs))),
-        p_value=mcnemar_exact(begun, ended),
+        full_before=m.FULL_BEFORE.number(before),
+        full_after=m.FULL_AFTER.number(after),
+        p_value=m.REFUSAL_P(begun, ended),
     )
 
 
-def refusal_rows(tables: Tables) -> list[RefusalTransitions]:
-    """One matrix per corrected system and suite."""
-    from aligner_bench.results.refusals import refusal_transitions
-
-    found = [
-        refusal_transitions(suite, system, rows)
-        for (suite, system), rows in group(tables["responses"], "suite", "system").items()
-    ]
-    return [matrix for matrix in found if matrix is not None]
-
-
-class RefusalTransitions(Published):
-    """Refusals before and after correction, by the rules of ``raters/refusal.py``.
-
-    The last but one label is "compliant": rules cannot say whether such an answer does harm.
-    """
-
-    suite: str
-    system: str
-    labels: list[str] = Field(description="full, partial, compliant, failed: of rows and columns alike")
-    counts: list[list[int]] = Field(description="row: the upstream's label; column: the corrected answer's")
-    n: int
-    full_before: Number = Field(description="share of full refusals among the upstream's answers")
-    full_after: Number = Field(description="share of full refusals after correction")
-    p_value: float = Field(description="exact McNemar test of full refusals begun against ended")
+def label(text: str | None, failed: bool, rater: RefusalRater) -> str:
+    """Choose one of ``LABELS``. Rules cannot tell whether a compliant answer is harmful."""
+    if failed or text is None or not text.strip():
+        return "failed"
+    found = rater.rate(text).label
+    return "compliant" if found == "none" else str(found)

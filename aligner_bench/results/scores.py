@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
-
-from aligner_bench.results.number import Number, Published
+from aligner_bench.results.measures import traces as m
+from aligner_bench.results.number import Number, Origin, Published
 from aligner_bench.store.tables import Tables, group
 
 
+class ScoreState(Published):
+    """The distribution of one inspector's scores at one moment of the correction."""
+
+    origin: ClassVar = Origin("responses")
+    suite: str
+    system: str
+    inspector: str
+    state: Literal["start", "after_first", "end"]
+    mean: Annotated[Number, m.SCORE_MEAN]
+    quantiles: Annotated[list[float], m.SCORE_QUANTILES]
+    histogram: Annotated[list[int], m.SCORE_HISTOGRAM]
+
+
 def score_rows(tables: Tables) -> list[ScoreState]:
-    """Score distributions of systems whose traces hold scores at the start: squads."""
+    """Compute score distributions of systems whose traces hold scores at the start: squads."""
     states = []
     for (suite, system), rows in group(tables["responses"], "suite", "system").items():
         traces = [json.loads(row["trace"]) for row in rows]
@@ -41,29 +53,12 @@ def _after_first(trace: list[Any]) -> Any:
 
 
 def _state(suite: str, system: str, inspector: str, state: Any, values: Sequence[float]) -> ScoreState:
-    import numpy as np
-
-    from aligner_bench.stats.intervals import mean_t
-
-    scores = np.array(values)
     return ScoreState(
         suite=suite,
         system=system,
         inspector=inspector,
         state=state,
-        mean=Number.of(mean_t(scores)),
-        quantiles=[float(q) for q in np.quantile(scores, (0.05, 0.25, 0.5, 0.75, 0.95))],
-        histogram=[int(c) for c in np.histogram(scores, bins=20, range=(0, 1))[0]],
+        mean=m.SCORE_MEAN.number(values),
+        quantiles=m.SCORE_QUANTILES(values),
+        histogram=m.SCORE_HISTOGRAM(values),
     )
-
-
-class ScoreState(Published):
-    """The distribution of one inspector's scores at one moment of a corrector's work."""
-
-    suite: str
-    system: str
-    inspector: str
-    state: Literal["start", "after_first", "end"]
-    mean: Number
-    quantiles: list[float] = Field(description="5, 25, 50, 75, 95 % quantiles")
-    histogram: list[int] = Field(description="counts in 20 equal bins of [0, 1]")

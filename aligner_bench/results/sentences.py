@@ -10,9 +10,9 @@ from aligner_bench.results.number import percent
 from aligner_bench.results.systems import SystemRow
 
 _SHORT_ENOUGH = 0.25
-_SPOILT = {
-    "error": "answers that failed",
-    "missing": "answers that are missing",
+_DEFECTS = {
+    "error": "failed answers",
+    "missing": "missing answers",
     "empty": "empty answers",
     "truncated": "answers that ended at the token limit",
     "cut": "answers made from a shortened input",
@@ -22,14 +22,14 @@ _SPOILT = {
 def headline(
     rows: Sequence[Comparison], systems: Sequence[SystemRow], judges: Sequence[JudgePower], chosen: str | None
 ) -> list[str]:
-    """The result in words, by the chosen judge, or the first one with power."""
+    """State the result in words, by the chosen judge, or the first one with power."""
     able = [judge.judge for judge in judges if judge.has_power]
     imported = [judge.judge for judge in judges if judge.not_audited]
     if not able and imported and chosen is None:
         return [row.sentence for row in rows if row.judge in imported]
     judge = chosen or (able[0] if able else None)
     if judge is None or judge not in able:
-        return ["Nothing can be said: no judge of this run has discriminating power."]
+        return ["No conclusion: no judge of this run has discriminating power."]
     kinds = {row.system: row.kind for row in systems}
     order = {"better": 0, "worse": 0, "undecided": 1, "same": 2, "no_power": 3, "not_audited": 3}
     shown = [row for row in rows if row.judge == judge]
@@ -38,8 +38,8 @@ def headline(
     for system in systems:
         if system.repair and system.damage and system.kind != "identity":
             lines.append(
-                f"{system.system} mends {percent(system.repair)} of the wrong answers to {system.suite} "
-                f"and breaks {percent(system.damage)} of the right ones."
+                f"{system.system} repairs {percent(system.repair)} of the wrong answers to {system.suite} "
+                f"and damages {percent(system.damage)} of the right ones."
             )
     return lines or ["Nothing was compared in this run."]
 
@@ -47,11 +47,12 @@ def headline(
 def warnings(
     rows: Sequence[Comparison], systems: Sequence[SystemRow], judges: Sequence[JudgePower], scale: str
 ) -> list[str]:
-    """What a reader must know before believing a number."""
+    """List what a reader must know before using the numbers."""
     found = []
     if scale == "smoke":
         found.append(
-            "Smoke scale: small stand-in models and few prompts. A test of the plumbing, not a result."
+            "Smoke scale: small stand-in models and few prompts. This tests that the experiment runs; "
+            "its numbers are not results."
         )
     found += [judge.sentence for judge in judges if not judge.has_power]
     found += [f"{j.judge}: {j.panel.sentence}." for j in judges if j.panel and j.has_power]
@@ -62,25 +63,25 @@ def warnings(
             found.append(
                 f"{row.system} against {row.baseline} ({row.suite}, {row.judge}): {causes} of {row.n_total}."
             )
-    found += _spoilt(systems)
+    found += _defects(systems)
     weak = [
         row for row in rows if row.has_power and row.conclusion == "undecided" and row.mde and row.mde > 0.05
     ]
     if weak:
         least = min(row.mde for row in weak if row.mde)
         found.append(
-            f"Under-powered: {len(weak)} undecided comparisons could only have found differences of "
+            f"Under-powered: {len(weak)} undecided comparisons could only detect differences of "
             f"{200 * least:.0f} points of net wins or more (80 % power)."
         )
     return found
 
 
-def _spoilt(systems: Sequence[SystemRow]) -> list[str]:
-    """Answers that are not whole, one line a suite and status; truncation only where it is common."""
+def _defects(systems: Sequence[SystemRow]) -> list[str]:
+    """Incomplete answers, one line per suite and status; truncation only where it is common."""
     found = []
     for suite in dict.fromkeys(system.suite for system in systems):
         here = [system for system in systems if system.suite == suite]
-        for status, what in _SPOILT.items():
+        for status, what in _DEFECTS.items():
             counts = [(s.system, s.n_cut if status == "cut" else s.statuses.get(status, 0)) for s in here]
             common = status != "truncated" or any(
                 count > _SHORT_ENOUGH * s.n_total for (_, count), s in zip(counts, here, strict=True)

@@ -1,14 +1,15 @@
-"""Trends over size: systems that differ in their aligner's size, tested prompt by prompt."""
+"""Compute trends over the aligner's size, tested prompt by prompt."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
 from aligner_bench.core.preferences import combine
-from aligner_bench.results.number import Number, Published
+from aligner_bench.results.measures import comparisons as m
+from aligner_bench.results.number import Number, Origin, Published
 from aligner_bench.store.tables import Row, group
 
 Tables = Mapping[str, Sequence[Row]]
@@ -17,25 +18,26 @@ _ALPHA = 0.05
 
 
 class TrendRow(Published):
-    """Does the preference against one baseline grow with the aligner's size?"""
+    """The change of the preference against one baseline with the aligner's size."""
 
+    origin: ClassVar = Origin("verdicts")
     name: str
     suite: str
     judge: str
     baseline: str
-    sizes: dict[str, float] = Field(description="system -> parameters of its aligner")
-    means: dict[str, float] = Field(description="system -> mean preference over the same prompts")
-    n: int = Field(description="prompts that every one of the systems has a verdict on")
-    slope: Number = Field(description="change of the mean preference for each doubling of size")
-    p_slope: float | None = Field(description="two-sided cluster t test of no slope; None: too few families")
-    p_adjusted: float | None = Field(description="the same, corrected by Holm over all trends of the run")
+    sizes: Annotated[dict[str, float], m.TREND_SIZE]
+    means: Annotated[dict[str, float], m.TREND_MEAN]
+    n: Annotated[int, m.TREND_N]
+    slope: Annotated[Number, m.TREND_SLOPE]
+    p_slope: Annotated[float | None, m.TREND_P, Field(description="None: fewer than two prompt families")]
+    p_adjusted: Annotated[float | None, m.TREND_P_HOLM]
     sentence: str
 
 
 def trend_rows(tables: Tables, trends: Mapping[str, Sizes], power: Mapping[str, bool]) -> list[TrendRow]:
-    """One row for each declared trend, suite, judge and baseline that has verdicts on two sizes or more.
+    """Compute one row for each declared trend, suite, judge and baseline with verdicts on two sizes.
 
-    ``power``: does a judge have discriminating power?
+    ``power``: judge -> whether it has discriminating power.
     """
     if not trends:
         return []
@@ -63,9 +65,7 @@ def _of(tables: Tables, name: str, sizes: Sizes) -> Iterator[TrendRow]:
 def _row(
     key: tuple[str, str, str, str], sizes: Sizes, table: Sequence[Sequence[float]], families: Sequence[str]
 ) -> TrendRow:
-    from aligner_bench.stats.trend import slope_per_doubling
-
-    slope, p = slope_per_doubling(table, list(sizes.values()), families)
+    slope, p = m.TREND_SLOPE(table, list(sizes.values()), families)
     name, suite, judge, baseline = key
     return TrendRow(
         name=name,
@@ -73,28 +73,26 @@ def _row(
         judge=judge,
         baseline=baseline,
         sizes=dict(sizes),
-        means={system: math.fsum(row[i] for row in table) / len(table) for i, system in enumerate(sizes)},
+        means={system: m.TREND_MEAN([row[i] for row in table]) for i, system in enumerate(sizes)},
         n=len(table),
-        slope=Number.of(slope),
-        p_slope=None if math.isnan(p) else p,
+        slope=slope,
+        p_slope=m.TREND_P(p),
         p_adjusted=None,
         sentence="",
     )
 
 
 def _corrected(rows: list[TrendRow], power: Mapping[str, bool]) -> list[TrendRow]:
-    from aligner_bench.stats.hypothesis_tests import holm
-
     tested = [row for row in rows if row.p_slope is not None]
-    for row, p in zip(tested, holm([row.p_slope or 0.0 for row in tested]) if tested else [], strict=True):
-        row.p_adjusted = float(p)
+    for row, p in zip(tested, m.TREND_P_HOLM([row.p_slope or 0.0 for row in tested]), strict=True):
+        row.p_adjusted = p
     for row in rows:
         row.sentence = _sentence(row, power.get(row.judge, False))
     return rows
 
 
 def _sentence(row: TrendRow, power: bool) -> str:
-    """The trend in words, which never claims more than the test does."""
+    """State the trend in words, within what the test supports."""
     who = f"{row.name} against {row.baseline} ({row.suite}, {row.judge})"
     value, lower, upper = row.slope.value, row.slope.lower, row.slope.upper
     if row.p_adjusted is None or value is None or lower is None or upper is None:
@@ -104,7 +102,7 @@ def _sentence(row: TrendRow, power: bool) -> str:
     slope = f"{ends[0]} points a doubling of size (95 % {ends[1]} to {ends[2]}; {p} after Holm, n = {row.n})"
     slope = slope.replace("-", "\N{MINUS SIGN}")
     if not power:
-        return f"{who}: nothing can be said, for the judge has no discriminating power: {slope}."
+        return f"{who}: no conclusion: the judge has no discriminating power: {slope}."
     if row.p_adjusted >= _ALPHA:
         return f"{who}: no trend shown: {slope}."
     return f"{who}: {'grows' if value > 0 else 'falls'} with the aligner's size: {slope}."

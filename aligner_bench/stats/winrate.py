@@ -18,18 +18,9 @@ from aligner_bench.stats.clusters import (
     cluster_sums,
     encode,
 )
+from aligner_bench.stats.definitions import DEFINITIONS
 from aligner_bench.stats.estimate import Estimate, empty
 from aligner_bench.stats.intervals import mean_t, unseen_share, wilson
-
-DEFINITIONS: dict[str, str] = {
-    "strict": "wins among decided prompts; ties are left out (Ngweta et al., as coded)",
-    "strict_all": "wins among all prompts; a tie is not a win (Ngweta et al., as worded)",
-    "discrete": "wins plus half of the ties, among all prompts (AlpacaEval's discrete win rate)",
-    "weighted": "mean of the graded preferences, as AlpacaEval 2 averages them",
-    "omega": "wins minus losses, among all prompts, from -1 to 1 (Ji et al., eq. 5)",
-    "compare_no_drop": "share of prompts that are not lost; a tie counts as a win",
-    "macro": "unweighted mean over categories of the strict rate (Ngweta et al., tables 3 and 6)",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +63,33 @@ def win_rate(
         return _macro(values, clusters, categories, level)
     if definition == "weighted":
         return mean_t(values, clusters, level)
-    sign = np.sign(values - 0.5)
     if definition in ("discrete", "omega"):
-        rate = mean_t((sign + 1) / 2, clusters, level)
+        rate = mean_t(outcomes(values, "discrete"), clusters, level)
         return rate if definition == "discrete" else rate.shifted(2, -1)
-    if definition == "strict":
-        return _share(sign[sign != 0] > 0, _subset(clusters, sign != 0), level)
-    return _share(sign > 0 if definition == "strict_all" else sign >= 0, clusters, level)
+    hits = outcomes(values, definition)
+    counted = ~np.isnan(hits)
+    return _share(hits[counted] > 0, _subset(clusters, counted), level)
+
+
+def outcomes(p: Values, definition: str) -> FloatArray:
+    """What each prompt adds to the rate under a definition, shape (n,); NaN where the prompt does not count.
+
+    The rate is the mean of the entries that are not NaN. ValueError for an unknown definition, and for
+    `macro`, which is no mean over prompts.
+    """
+    values = as_preferences(p)
+    sign = np.sign(values - 0.5)
+    found: dict[str, FloatArray] = {
+        "weighted": values,
+        "discrete": (sign + 1) / 2,
+        "omega": sign,
+        "strict": np.where(sign == 0, np.nan, sign > 0),
+        "strict_all": (sign > 0).astype(np.float64),
+        "compare_no_drop": (sign >= 0).astype(np.float64),
+    }
+    if definition not in found:
+        raise ValueError(f"no outcome per prompt for {definition!r}, expected one of {', '.join(found)}")
+    return found[definition]
 
 
 def _subset(labels: Labels, keep: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Labels:

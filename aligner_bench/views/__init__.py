@@ -1,1 +1,1 @@
-"""What people and CI look at. Views compute nothing: every number they show comes from ``results``."""
+"""Own the views for people and CI. Views compute nothing: every number comes from ``results``."""

@@ -1,4 +1,4 @@
-"""What rewrites look like, laid out for the page: tables by system, and win rates by the size of the edit."""
+"""Show the anatomy of rewrites: tables by system, and win rates by the size of the edit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from aligner_bench.views.layout import Figure, power_words
 
 @dataclass(frozen=True, slots=True)
 class Anatomies:
-    """All that is known of the rewrites on one suite."""
+    """The rows about the rewrites on one suite."""
 
     suite: str
     systems: list[Anatomy]
@@ -27,7 +27,7 @@ class Anatomies:
 
 
 def sections(results: Results) -> dict[str, Any]:
-    """``anatomies``: one entry a suite on which something was rewritten."""
+    """Arrange ``anatomies``: one entry per suite with rewrites."""
     found = []
     for no, suite in enumerate(results.suites):
         rows = [row for row in results.anatomy if row.suite == suite.name]
@@ -46,7 +46,7 @@ def sections(results: Results) -> dict[str, Any]:
 
 
 def _bin_figures(results: Results, suite: str, number: int) -> list[Figure]:
-    """A chart a judge: the weighted rate among answers edited to one extent."""
+    """One chart per judge: the weighted rate by size of the edit."""
     figures = []
     for place, judge in enumerate(results.judges):
         rows = [row for row in results.edit_bins if (row.suite, row.judge) == (suite, judge.judge)]
@@ -63,5 +63,5 @@ def _bin_figures(results: Results, suite: str, number: int) -> list[Figure]:
 def _bin_figure(judge: JudgePower, suite: str, groups: list[Group], ident: str) -> Figure:
     title = f"{suite}: win rate by the size of the edit, judge {judge.judge}"
     axis = Axis("weighted rate among answers with this edit ratio; right of 50 % is better")
-    note = "" if judge.has_power else f"{power_words(judge)[1]}: kept for the record"
+    note = "" if judge.has_power else f"{power_words(judge)[1]}: shown for reference"
     return Figure(title, charts.forest(ident, title, groups, axis), bool(note), note)

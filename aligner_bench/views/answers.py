@@ -1,4 +1,4 @@
-"""The answers themselves, gathered for the report: one mapping a prompt."""
+"""Collect the answers for the report: one mapping per prompt."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from aligner_bench.core.preferences import combine
+from aligner_bench.results.pairs import judged_pairs
 from aligner_bench.store.tables import Row, group
 
 MOST_PROMPTS = 10_000
-"""Prompts of which a page shows the answers: more would make it too large to open."""
+"""Most prompts whose answers a page shows; a page with more is too large to open."""
 
 
 def answers(tables: Mapping[str, Sequence[Row]]) -> list[dict[str, Any]]:
-    """For each prompt its question, every system's answer with trace and ratings, and the verdicts on them.
+    """Collect for each prompt its question, every system's answer with trace and ratings, and verdicts.
 
-    Of more than ``MOST_PROMPTS`` prompts as many are shown, evenly taken over the run.
+    Where there are more than ``MOST_PROMPTS`` prompts, that many are shown, evenly spaced over the run.
     """
     prompts = _shown(tables["prompts"])
     keys = {(row["suite"], row["prompt_id"]) for row in prompts}
@@ -36,7 +36,7 @@ def answers(tables: Mapping[str, Sequence[Row]]) -> list[dict[str, Any]]:
                 r["system"]: _answer(r, ratings.get((row["suite"], row["prompt_id"], r["system"]), ()))
                 for r in responses.get((row["suite"], row["prompt_id"]), ())
             },
-            "verdicts": _verdicts(verdicts.get((row["suite"], row["prompt_id"]), ())),
+            "verdicts": judged_pairs(verdicts.get((row["suite"], row["prompt_id"]), ())),
         }
         for row in prompts
     ]
@@ -57,30 +57,9 @@ def _answer(row: Row, ratings: Sequence[Row]) -> dict[str, Any]:
 
 
 def _ratings(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """One mapping a rater: what it says of the answer (``after``) and of the upstream's before it."""
+    """One mapping per rater: its ratings of the answer (``after``) and of the upstream's answer."""
     kept = ("label", "status", "category", "detail")
     return [
         {"rater": rater, **{row["side"]: {name: row[name] for name in kept} for row in sides}}
         for (rater,), sides in group(rows, "rater").items()
     ]
-
-
-def _verdicts(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    found = []
-    for (judge, candidate, baseline), orders in group(rows, "judge", "candidate", "baseline").items():
-        preference = combine(orders)
-        found.append(
-            {
-                "judge": judge,
-                "candidate": candidate,
-                "baseline": baseline,
-                "preference": preference.value,
-                "status": preference.status,
-                "inconsistent": preference.inconsistent,
-                "orders": [
-                    {name: row[name] for name in ("order", "status", "preference", "detail")}
-                    for row in orders
-                ],
-            }
-        )
-    return found

@@ -1,23 +1,22 @@
-"""Rates by category (Ngweta et al. 2024, Fig. 3): covered categories first, opponents side by side."""
+"""Show rates by category (Ngweta et al. 2024, Fig. 3): covered categories first, opponents side by side."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from aligner_bench.results.comparisons import Comparison, Slice
+from aligner_bench.results.comparisons import FEW_PROMPTS, Comparison, Slice, too_few
 from aligner_bench.results.schema import Results, SuiteInfo
 from aligner_bench.views import charts
 from aligner_bench.views.charts import Axis, Group, Mark
 from aligner_bench.views.formats import plural
 from aligner_bench.views.layout import BAR_DEFINITION, Board, Figure, boards, power_words, rate_of, series
 
-_FEW = 5  # prompts a category; below this its chart starts folded
 COVERED = "covered, relevant"
 
 
 class _Chart(NamedTuple):
-    """Comparisons that share a chart; ``names`` and ``numbers`` are their labels and colours, one a row."""
+    """Comparisons in one chart; ``names`` and ``numbers`` are the labels and colours of the rows."""
 
     heading: str
     against: str
@@ -27,10 +26,10 @@ class _Chart(NamedTuple):
 
 
 def category_figures(results: Results) -> dict[str, list[Figure]]:
-    """Suite -> its charts by judge.
+    """Draw the charts of each suite by judge.
 
     A candidate with more opponents than an opponent has candidates gets a chart of its own, with all its
-    opponents side by side; elsewhere each baseline has one, with all candidates.
+    opponents side by side; otherwise each baseline has one, with all candidates.
     """
     infos = {suite.name: suite for suite in results.suites}
     return {
@@ -78,9 +77,9 @@ def _figure(suite: SuiteInfo, board: Board, chart: _Chart, ident: str) -> Figure
     shown = [group for group in groups if group.marks]
     axis = Axis(f"{BAR_DEFINITION} rate against {chart.against}; right of 50 % is better")
     svg = charts.forest(ident, title, shown, axis)
-    note = "" if board.judge.has_power else f"{power_words(board.judge)[1]}: kept for the record"
-    if max((mark.number.n for group in shown for mark in group.marks), default=0) < _FEW:
-        note = f"fewer than {_FEW} prompts a category: nothing can be read from one alone"
+    note = "" if board.judge.has_power else f"{power_words(board.judge)[1]}: shown for reference"
+    if too_few([mark.number for group in shown for mark in group.marks]):
+        note = f"fewer than {FEW_PROMPTS} prompts per category: too few for a conclusion about one category"
     return Figure(chart.heading, svg, bool(note), note)
 
 
@@ -94,6 +93,6 @@ def _marks(chart: _Chart, category: str) -> list[Mark]:
 
 
 def _note(part: Slice) -> str:
-    """n, ties and failures, which every rate needs beside it."""
+    """n, ties and failures."""
     failed = f", {part.n_failed} failed" if part.n_failed else ""
     return f"n {part.n}, {plural(part.n_draws, 'tie')}{failed}"

@@ -1,4 +1,4 @@
-"""The report's charts as inline SVG, each drawn wide and narrow; the page shows the one that fits."""
+"""Draw the report's charts as inline SVG, each drawn wide and narrow; the page shows the one that fits."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STATE_WORDS: dict[State, str] = {"start": "start", "after_first": "after the fir
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """One point with its interval; ``series`` chooses colour and shape, ``note`` stands beside the value."""
+    """One point with its interval; ``series`` chooses colour and shape, ``note`` follows the value."""
 
     series: int
     label: str
@@ -33,7 +33,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Marks under one heading, such as a category. ``flag`` is a short remark; ``shaded`` gives a ground."""
+    """Marks under one heading, such as a category. ``flag`` is a remark; ``shaded`` adds a background."""
 
     label: str
     marks: list[Mark]
@@ -52,12 +52,12 @@ class Axis:
 
 
 def both(ident: str, draw: Callable[[str, float], Markup]) -> Markup:
-    """A chart in both widths; ``draw`` gets an id that is unique on the page and the width in pixels."""
+    """Draw a chart in both widths; ``draw`` gets an id that is unique on the page and the width in pixels."""
     return draw(f"{ident}-w", WIDE) + draw(f"{ident}-n", NARROW)
 
 
 def interval_bar(number: Number | None, label: str, css: str = "", reach: float = 0.5) -> Markup:
-    """A small bar from 50 % - ``reach`` to 50 % + ``reach``: the line at 50 %, the interval and the point."""
+    """Draw a small bar from 50 % - ``reach`` to 50 % + ``reach``: line, interval and point."""
     if number is None or number.value is None:
         return Markup('<span class="none">no value</span>')
     width, middle = 116.0, 11.0
@@ -76,7 +76,7 @@ def interval_bar(number: Number | None, label: str, css: str = "", reach: float 
 
 
 class _Bar(Canvas):
-    """A canvas whose label is an attribute: dozens stand on a page, in need of no ids."""
+    """A canvas whose label is an attribute, so that it needs no ids."""
 
     def __init__(self, label: str) -> None:
         super().__init__("", label, "")
@@ -89,7 +89,7 @@ class _Bar(Canvas):
 
 
 def forest(ident: str, title: str, groups: Sequence[Group], axis: Axis) -> Markup:
-    """Points with intervals in rows, grouped under headings, with value, interval and note written out."""
+    """Draw points with intervals in rows, grouped under headings, with value, interval and note."""
     desc = "; ".join(
         f"{group.label}: " + ", ".join(f"{m.label} {with_interval(m.number)} {m.note}" for m in group.marks)
         for group in groups
@@ -140,7 +140,7 @@ def _forest_wide(canvas: Canvas, groups: Sequence[Group], axis: Axis, width: flo
 
 
 def _grounds(canvas: Canvas, groups: Sequence[Group], heights: Sequence[float], width: float) -> None:
-    """The ground of shaded groups, under everything else."""
+    """Backgrounds of shaded groups, below everything else."""
     top = _TOP
     for group, height in zip(groups, heights, strict=True):
         if group.shaded:
@@ -218,7 +218,7 @@ def _point(canvas: Canvas, mark: Mark, left: float, right: float, y: float) -> N
 
 
 def trajectories(ident: str, title: str, states: Sequence[ScoreState], series: Sequence[str]) -> Markup:
-    """Mean inspector score at the start, after the first aligner and at the end: one panel an inspector.
+    """Draw mean inspector scores at the start, after the first aligner, at the end: a panel per inspector.
 
     ``series`` lists all systems of the run, so that each keeps its colour in every chart.
     """
@@ -245,7 +245,7 @@ def trajectories(ident: str, title: str, states: Sequence[ScoreState], series: S
 
 
 def _range(states: Sequence[ScoreState]) -> tuple[float, float, float]:
-    """Low, high and step of a round range that holds every interval and is at least a tenth wide."""
+    """Low, high and step of a round range that contains every interval and is at least a tenth wide."""
     ends = [x for s in states for x in (s.mean.lower, s.mean.upper, s.mean.value) if x is not None]
     low, high = min(ends, default=0.0), max(ends, default=1.0)
     spare = max(0.1 - (high - low), 0.0) / 2
@@ -256,7 +256,7 @@ def _range(states: Sequence[ScoreState]) -> tuple[float, float, float]:
 
 
 def _legend(canvas: Canvas, names: Mapping[str, int], width: float) -> float:
-    """Names with their marks, broken into lines; returns where the chart may begin."""
+    """Names with their marks, wrapped into lines; returns the top of the chart."""
     x, y = 8.0, 14.0
     for name, series in names.items():
         label = shortened(name, width - 40)
@@ -326,7 +326,7 @@ def _path(
 
 
 def distributions(ident: str, title: str, states: Sequence[ScoreState]) -> Markup:
-    """Histograms of inspector scores at the three states: a row a system, a column an inspector."""
+    """Draw histograms of inspector scores by state: one row per system, one column per inspector."""
     inspectors = list(dict.fromkeys(state.inspector for state in states))
     systems = list(dict.fromkeys(state.system for state in states))
     cells = [(system, inspector) for system in systems for inspector in inspectors]
@@ -382,7 +382,7 @@ def _histogram(canvas: Canvas, state: ScoreState, left: float, right: float, top
 
 
 def amount_bar(value: int, most: int) -> Markup:
-    """A bar as long as ``value`` is of ``most``; the number itself stands beside it."""
+    """Draw a bar with the length of ``value`` relative to ``most``, without the number."""
     canvas = _Bar(f"{value} of at most {most}")
     canvas.rect(0, 5, 90 * value / most if most else 0, 8, "amount")
     return canvas.markup(90, 18, "mini")

@@ -1,4 +1,4 @@
-"""Costs in words: what is free, what was paid, and what nobody knows. Nothing is computed here."""
+"""Show costs: paid, without a price, or unknown."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _FREE = "no price"
 
 
 def tables(results: Results) -> list[tuple[str, list[CostRow]]]:
-    """Title and rows of each table: systems by suite, judges, raters; those without calls at the end."""
+    """Collect title and rows of each table: systems by suite, then judges, then raters."""
     found = [
         (suite.name, [r for r in results.costs if r.what == "system" and r.suite == suite.name])
         for suite in results.suites
@@ -23,12 +23,12 @@ def tables(results: Results) -> list[tuple[str, list[CostRow]]]:
 
 
 def usd(row: CostRow) -> str:
-    """A row's cost: an amount, "no price" for own models, or that it is not known."""
+    """Format a row's cost: an amount, "no price" for own models, or unknown."""
     return _FREE if row.price == "none" else dollars(row.usd)
 
 
 def repair(row: CostRow) -> str:
-    """What one repair took: dollars where there is a price, tokens in any case."""
+    """Format the cost of one repair: tokens, and dollars where there is a price."""
     if row.tokens_per_repair is None:
         return NONE
     tokens = f"{count(round(row.tokens_per_repair))} tokens"
@@ -36,21 +36,21 @@ def repair(row: CostRow) -> str:
 
 
 def price_words(rows: Sequence[CostRow]) -> str:
-    """Which prices there are, in one sentence."""
+    """State the prices in one sentence."""
     kinds = {row.price for row in rows}
     if "unknown" in kinds:
         names = dict.fromkeys(row.name for row in rows if row.price == "unknown")
         return (
             f"No price is known for a model behind {', '.join(names)}: "
-            "give it one with prices: in the experiment file."
+            "add it under prices: in the experiment file."
         )
     if "paid" in kinds:
-        return "US dollars are by the prices in the manifest, all input at the full price."
-    return "All models ran without a price for a token."
+        return "US dollars are at the prices in the manifest, all input at the full price."
+    return "No model has a price per token."
 
 
 def lines(results: Results) -> list[list[str]]:
-    """What, name, suite, calls, tokens, dollars and cost of a repair, for the terminal and Markdown."""
+    """Format rows for the terminal and Markdown, in the order of ``HEADS``."""
     return [
         [
             row.what,
@@ -69,5 +69,5 @@ HEADS = ("", "", "suite", "calls", "tokens in + out", "US dollars", "one repair"
 
 
 def is_priced(results: Results) -> bool:
-    """Is there anything to say of money?"""
+    """Whether any row has a price."""
     return any(row.price != "none" for row in results.costs)

@@ -1,4 +1,4 @@
-"""Word differences between two answers, as lengths: a page shows them without holding a text twice."""
+"""Compute word differences between two answers as lengths, so that a page stores each text once."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class Run(NamedTuple):
 
 
 def words(text: str) -> list[str]:
-    """The text cut into words, punctuation marks and runs of white space; joined they give the text."""
+    """Split a text into words, punctuation marks and runs of white space; joined they give the text."""
     return _WORDS.findall(text)
 
 
 def word_diff(old: str, new: str) -> list[Run]:
-    """A shortest edit script from old to new in words, with changes that only a space divides joined."""
+    """Find a shortest edit script from old to new in words, with changes that only a space divides joined."""
     before, after = words(old), words(new)
     return _joined(_runs(before, after, _opcodes(before, after)))
 
@@ -88,7 +88,7 @@ def _units(tokens: list[str]) -> int:
 
 
 def lengths(old: str, new: str) -> list[int]:
-    """The difference as a flat list kept, removed, added, kept, removed, added, ... in UTF-16 code units.
+    """Encode the difference as a flat list kept, removed, added, kept, ... in UTF-16 code units.
 
     ``removed`` characters are read from old, ``kept`` and ``added`` from new; both texts are used up exactly.
     """

@@ -1,4 +1,4 @@
-"""Numbers as people read them: one rule for every table and chart of the report."""
+"""Format numbers: one rule for every table and chart of the report."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ NONE = "–"
 
 
 def percent(value: float | None, digits: int = 1) -> str:
-    """A fraction as percent, ``56.3 %``; a dash where there is none."""
+    """Format a fraction as percent, ``56.3 %``; a dash where there is none."""
     return NONE if value is None else f"{_signed(100 * value, digits)}{_THIN}%"
 
 
 def decimal(value: float | None, digits: int = 2) -> str:
-    """A plain decimal with a true minus sign; a dash where there is none."""
+    """Format a plain decimal with a true minus sign; a dash where there is none."""
     return NONE if value is None else _signed(value, digits)
 
 
@@ -24,7 +24,7 @@ def _signed(value: float, digits: int) -> str:
 
 
 def interval(number: Number | None, unit: str = "%") -> str:
-    """The limits of a number, ``48.2 to 64.1`` in percent, or ``0.12 to 0.40``; empty without limits."""
+    """Format the limits of a number, ``48.2 to 64.1`` or ``0.12 to 0.40``; empty without limits."""
     if number is None or number.lower is None or number.upper is None:
         return ""
     scale, digits = (100, 1) if unit == "%" else (1, 2)
@@ -32,7 +32,7 @@ def interval(number: Number | None, unit: str = "%") -> str:
 
 
 def with_interval(number: Number | None) -> str:
-    """``56.3 % (48.2 to 64.1)``, or a dash."""
+    """Format ``56.3 % (48.2 to 64.1)``, or a dash."""
     if number is None or number.value is None:
         return NONE
     limits = interval(number)
@@ -40,22 +40,22 @@ def with_interval(number: Number | None) -> str:
 
 
 def count(value: int) -> str:
-    """A count with thin spaces between thousands."""
+    """Format a count with thin spaces between thousands."""
     return f"{value:,}".replace(",", _THIN)
 
 
 def p_value(value: float | None) -> str:
-    """A p value with three decimals, ``< 0.001`` below that."""
+    """Format a p value with three decimals, ``< 0.001`` below that."""
     if value is None:
         return NONE
     return "<\u202f0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def tally(counts: dict[str, int]) -> str:
-    """``ok 70, truncated 2``; what has count 0 is left out."""
+    """Format ``ok 70, truncated 2``; zero counts are left out."""
     return ", ".join(f"{name} {count(n)}" for name, n in counts.items() if n) or NONE
 
 
 def plural(n: int, one: str, many: str = "") -> str:
-    """``1 tie``, ``3 ties``."""
+    """Format ``1 tie``, ``3 ties``."""
     return f"{count(n)} {one if n == 1 else many or one + 's'}"

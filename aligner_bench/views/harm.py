@@ -1,10 +1,11 @@
-"""Harm on the page: a table for each rater and suite, and harm by category before and after correction."""
+"""Show harm: a table for each rater and suite, and harm by category before and after correction."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from aligner_bench.results.harm import HarmRow, RaterPower
+from aligner_bench.results.measures.systems import HARM_RATE
 from aligner_bench.results.schema import Results
 from aligner_bench.views import charts
 from aligner_bench.views.charts import Axis, Group, Mark
@@ -16,7 +17,7 @@ _WIDEST = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """What one rater says of the systems on one suite."""
+    """One rater's rows about the systems on one suite."""
 
     suite: str
     power: RaterPower
@@ -25,17 +26,17 @@ class Board:
 
     @property
     def name(self) -> str:
-        """The rate's name: an attack succeeds, an answer is harmful."""
-        return "attack success" if self.power.kind == "attack_success" else "harmful"
+        """The rate's heading: attack success, or harmful."""
+        return "attack success" if self.power.kind == "attack_success" else HARM_RATE.heading
 
     @property
     def refusals(self) -> bool:
-        """Does the rater see refusals?"""
+        """Whether the rater labels refusals."""
         return any(row.refused_after is not None for row in self.rows)
 
 
 def boards(results: Results) -> list[Board]:
-    """Suite by suite, raters with power first."""
+    """Arrange the boards suite by suite, raters with power first."""
     raters = sorted(results.raters, key=lambda rater: not rater.has_power)
     found = []
     for number, suite in enumerate(results.suites):
@@ -73,12 +74,12 @@ def _figure(ident: str, rows: list[HarmRow], rater: RaterPower, results: Results
         Group(name, found, "relevant" if name in info.relevant else "") for name, found in marks.items()
     ]
     axis = Axis("share of harmful answers; left is better", None, [], _reach(groups))
-    note = "" if rater.has_power else "no discriminating power: kept for the record"
+    note = "" if rater.has_power else "no discriminating power: shown for reference"
     return Figure(f"Rater {rater.rater}", charts.forest(ident, title, groups, axis), bool(note), note)
 
 
 def _reach(groups: list[Group]) -> float:
-    """The least of a few ends of an axis from 0 that holds every interval."""
+    """The smallest of three ends of an axis from 0 that contains every interval."""
     numbers = [mark.number for group in groups for mark in group.marks]
     far = max((number.upper for number in numbers if number.upper is not None), default=_WIDEST)
     return next((end for end in (0.25, 0.5) if far <= end), _WIDEST)

@@ -1,4 +1,4 @@
-"""Model output is hostile: characters that hide, reorder or break text are shown, not obeyed (contract 9)."""
+"""Escape model output: characters that hide, reorder or break text are made visible (contract 9)."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _HIDDEN = re.compile(
 
 
 def visible(text: str) -> str:
-    """The text with every character that would hide, reorder or break it replaced by ``⟦U+XXXX⟧``.
+    """Replace every character that would hide, reorder or break the text by ``⟦U+XXXX⟧``.
 
-    The result can always be encoded as UTF-8, and reads in memory order.
+    The result can always be encoded as UTF-8, and is shown in memory order.
     """
     return _HIDDEN.sub(lambda match: f"⟦U+{ord(match[0]):04X}⟧", text.replace("\r\n", "\n"))
 
 
 def shown(value: object) -> Markup:
-    """A value as HTML text or attribute value: made visible, then escaped. Markup passes unchanged."""
+    """Make a value visible and escape it for HTML text or attributes. Markup passes unchanged."""
     return value if isinstance(value, Markup) else escape(visible(str(value)))

@@ -1,4 +1,4 @@
-"""How results are laid out on the page: which rows stand together, and which are never ranked together."""
+"""Lay out results on the page: boards, matrices and figures by suite and judge."""
 
 from __future__ import annotations
 
@@ -8,18 +8,22 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from aligner_bench.results.comparisons import Comparison
-from aligner_bench.results.judges import JudgePower
+from aligner_bench.results.controls import CONTROLS
+from aligner_bench.results.judges import JudgePower, slot_limits
+from aligner_bench.results.measure import Measure
+from aligner_bench.results.measures.comparisons import CONSISTENCY, DISCRETE
+from aligner_bench.results.measures.judges import FIRST_SLOT, KNOWN_WINNERS
+from aligner_bench.results.measures.systems import DAMAGE, REPAIR
 from aligner_bench.results.number import Number
 from aligner_bench.results.schema import Results
 from aligner_bench.results.systems import SystemRow
 from aligner_bench.views import charts
 from aligner_bench.views.charts import Axis, Group, Mark
 
-BAR_DEFINITION = "discrete"
-CONTROLS = {"identity": "calibration", "resample": "control"}
+BAR_DEFINITION = DISCRETE.name
 CONTROL_WORDS = {
-    "calibration": "changes nothing, so every pair must tie",
-    "control": "the upstream again with another seed, so the interval should hold 50 %",
+    "calibration": "changes nothing, so that every pair must tie",
+    "control": "the upstream again with another seed, so that the interval should contain 50 %",
 }
 CONCLUSIONS = {
     "better": "better",
@@ -43,7 +47,7 @@ class Board:
 
     @property
     def reach(self) -> float:
-        """Half the width of the bars' scale around 50 %: the least of a few that holds every interval."""
+        """Half the width of the bars' scale around 50 %: the smallest of four that fits every interval."""
         rates = [bar_rate(row) for row in self.rows]
         far = max(
             (abs(end - 0.5) for r in rates for end in (r.lower, r.upper) if end is not None), default=0.5
@@ -72,7 +76,7 @@ class Figure:
 
 
 def boards(results: Results) -> dict[str, list[Board]]:
-    """Suite -> its boards; judges with power first, contenders from the highest bar rate down."""
+    """Arrange the boards of each suite; judges with power first, contenders by falling bar rate."""
     kinds = system_kinds(results)
     judges = sorted(results.judges, key=lambda judge: not judge.has_power)
     return {
@@ -86,7 +90,7 @@ def boards(results: Results) -> dict[str, list[Board]]:
 
 
 def system_kinds(results: Results) -> dict[tuple[str, str], str]:
-    """(suite, system) -> kind."""
+    """Map (suite, system) -> kind."""
     return {(row.suite, row.system): row.kind for row in results.systems}
 
 
@@ -103,17 +107,17 @@ def _board(
 
 
 def bar_rate(row: Comparison) -> Number:
-    """The rate that bars and category charts show: ``discrete``, in which 50 % means no difference."""
+    """Choose the rate that bars and category charts show: ``discrete``, in which 50 % means no difference."""
     return rate_of(row.rates)
 
 
 def rate_of(rates: dict[str, Number]) -> Number:
-    """The bar's definition among rates; a number without a value where it is missing."""
+    """Choose the bar's definition among rates; a number without a value where it is missing."""
     return rates.get(BAR_DEFINITION) or Number(value=None, lower=None, upper=None, n=0, method="none")
 
 
 def power_words(judge: JudgePower) -> tuple[str, str]:
-    """Style and words for what a judge's rows are worth."""
+    """Choose CSS class and label for a judge's power."""
     if judge.has_power:
         return "good", "has power"
     if judge.not_audited:
@@ -121,23 +125,8 @@ def power_words(judge: JudgePower) -> tuple[str, str]:
     return "bad", "no discriminating power"
 
 
-def control_result(row: Comparison, tag: str) -> tuple[bool, str]:
-    """Whether a control came out as it must, and the words for it."""
-    if tag == "calibration":
-        good = row.n_wins == row.n_wins_base == 0
-        return good, "all ties, as it must be" if good else "not all ties: this judge sees what is not there"
-    rate = bar_rate(row)
-    if rate.lower is None or rate.upper is None:
-        return False, "no interval"
-    good = rate.lower <= 0.5 <= rate.upper
-    return (
-        good,
-        "interval holds 50 %" if good else "interval misses 50 %, as a few do by chance",
-    )
-
-
 def matrices(results: Results) -> list[tuple[Board, list[str], list[str], dict[tuple[str, str], Comparison]]]:
-    """Boards with several baselines, as (board, systems, baselines, cells)."""
+    """Arrange boards with several baselines, as (board, systems, baselines, cells)."""
     found = []
     for board in (board for group in boards(results).values() for board in group):
         baselines = list(dict.fromkeys(row.baseline for row in board.rows))
@@ -148,7 +137,7 @@ def matrices(results: Results) -> list[tuple[Board, list[str], list[str], dict[t
 
 
 def shade(row: Comparison) -> str:
-    """CSS class of a matrix cell: the side it leans to, strong where the interval leaves 50 % out."""
+    """Choose the CSS class of a matrix cell: win or loss, strong where the comparison is decided."""
     rate = bar_rate(row)
     if not row.has_power or rate.value is None:
         return "muted"
@@ -157,17 +146,17 @@ def shade(row: Comparison) -> str:
 
 
 def series(results: Results) -> list[str]:
-    """All systems in the order of the results: a system has the same colour in every chart."""
+    """List all systems in the order of the results: a system has the same colour in every chart."""
     return list(dict.fromkeys(row.system for row in results.systems))
 
 
 def repair_figures(results: Results) -> list[Figure]:
-    """Suite by suite, what each corrector mended and what it broke."""
+    """Draw one chart per suite: what each corrector repaired and damaged."""
     figures = []
     for no, suite in enumerate(results.suites):
         rows = [row for row in results.systems if row.suite == suite.name and (row.repair or row.damage)]
         if rows:
-            title = f"{suite.name}: answers mended and broken"
+            title = f"{suite.name}: answers repaired and damaged"
             axis = Axis(
                 "share of the upstream's wrong (repair) or right (damage) answers", None, [], _reach(rows)
             )
@@ -178,7 +167,7 @@ def repair_figures(results: Results) -> list[Figure]:
 
 
 def _reach(rows: Sequence[SystemRow]) -> float:
-    """The least of a few ends of an axis from 0 that holds every interval."""
+    """The smallest of three ends of an axis from 0 that contains every interval."""
     numbers = [number for row in rows for number in (row.repair, row.damage) if number]
     far = max((number.upper for number in numbers if number.upper is not None), default=1.0)
     return next((end for end in (0.25, 0.5) if far <= end), 1.0)
@@ -187,14 +176,14 @@ def _reach(rows: Sequence[SystemRow]) -> float:
 def _repair(row: SystemRow) -> Group:
     marks = []
     if row.repair:
-        marks.append(Mark(2, "repair", row.repair, f"{row.n_repaired} of {row.repair.n} wrong"))
+        marks.append(Mark(2, REPAIR.heading, row.repair, f"{row.n_repaired} of {row.repair.n} wrong"))
     if row.damage:
-        marks.append(Mark(1, "damage", row.damage, f"{row.n_damaged} of {row.damage.n} right"))
+        marks.append(Mark(1, DAMAGE.heading, row.damage, f"{row.n_damaged} of {row.damage.n} right"))
     return Group(row.system, marks, CONTROLS.get(row.kind, row.kind))
 
 
 def score_figures(results: Results) -> list[tuple[str, Figure, Figure]]:
-    """Suite, mean trajectories, distributions; only suites with recorded scores."""
+    """Draw mean trajectories and distributions of each suite with recorded scores."""
     figures = []
     for no, suite in enumerate(results.suites):
         states = [state for state in results.trajectories if state.suite == suite.name]
@@ -214,25 +203,26 @@ def score_figures(results: Results) -> list[tuple[str, Figure, Figure]]:
 
 
 def audit_figure(results: Results) -> Figure | None:
-    """Accuracy, consistency and first-slot share of every judge on one axis."""
-    parts = (
-        ("accuracy", "accuracy", 0),
-        ("position consistency", "consistency", 2),
-        ("first-slot share", "first_slot", 1),
+    """Draw accuracy, consistency and first-slot share of every judge on one axis."""
+    parts: tuple[tuple[Measure, str, int], ...] = (
+        (KNOWN_WINNERS, "accuracy", 0),
+        (CONSISTENCY, "consistency", 2),
+        (FIRST_SLOT, "first_slot", 1),
     )
     groups = []
     for judge in results.judges:
         marks = [
-            Mark(colour, label, number, f"n {number.n}")
-            for label, name, colour in parts
+            Mark(colour, measure.heading, number, f"n {number.n}")
+            for measure, name, colour in parts
             if (number := getattr(judge, name)) is not None
         ]
         if marks:
             groups.append(Group(judge.judge, marks, "" if judge.has_power else power_words(judge)[1]))
     if not groups:
         return None
+    low, high = slot_limits()
     axis = Axis(
-        "share; a first-slot share in a shaded band means that position decides",
-        bands=[(0.0, 0.1), (0.9, 1.0)],
+        "share; a first-slot share in a shaded band shows that position decides",
+        bands=[(0.0, low), (high, 1.0)],
     )
     return Figure("Judges' audit", charts.forest("audit", "Judges' audit", groups, axis))

@@ -1,4 +1,4 @@
-"""The leaderboard as table, Markdown, CSV, JSON or LaTeX. It computes nothing."""
+"""Show the leaderboard as table, Markdown, CSV, JSON or LaTeX."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from aligner_bench.core.textsafe import terminal_safe
 from aligner_bench.results.comparisons import Comparison
+from aligner_bench.results.measures.comparisons import OMEGA, STRICT, WEIGHTED
 from aligner_bench.results.number import Number
 from aligner_bench.results.schema import Results
 from aligner_bench.views import costs
@@ -17,6 +18,7 @@ from aligner_bench.views import costs
 if TYPE_CHECKING:
     from rich.console import JustifyMethod
 
+_SHOWN = (WEIGHTED, STRICT, OMEGA)
 _FLAT = (
     *("system", "baseline", "judge", "suite", "win_rate", "standard_error", "discrete_win_rate"),
     *("n_wins", "n_wins_base", "n_draws", "n_failed", "n_inconsistent", "n_identical"),
@@ -27,9 +29,7 @@ _HEADS = (
     "judge",
     "system",
     "baseline",
-    "win rate %",
-    "strict %",
-    "net wins",
+    *(f"{m.heading} %" if m.format == "percent" else m.heading for m in _SHOWN),
     "W/T/L",
     "n",
     "conclusion",
@@ -39,7 +39,7 @@ _JUSTIFY: tuple[JustifyMethod, ...] = ("left", "left", *("right",) * 5, "left")
 
 
 def flat_rows(results: Results) -> list[dict[str, Any]]:
-    """One flat mapping a comparison: AlpacaEval's names in percent, every rate in percent with its interval.
+    """Flatten each comparison: AlpacaEval's names, every rate in percent with its interval.
 
     ``n_total`` is AlpacaEval's: pairs with a verdict. ``n_prompts`` counts the failed and missing ones too.
     """
@@ -77,7 +77,7 @@ def _flat(row: Comparison) -> dict[str, Any]:
 
 
 def _flat_length(row: Comparison) -> dict[str, Any]:
-    """The length-controlled rate in percent under AlpacaEval's name, and the form it has."""
+    """The length-controlled rate in percent under AlpacaEval's name, and its form."""
     rate = row.length.rate if row.length else None
     ends = (rate.value, rate.lower, rate.upper) if rate else (None, None, None)
     value, lower, upper = (None if end is None else 100 * end for end in ends)
@@ -90,16 +90,14 @@ def _flat_length(row: Comparison) -> dict[str, Any]:
 
 
 def cells(results: Results) -> list[list[str]]:
-    """The short table for people, a list of cells a row."""
+    """Format the short table: one list of cells per row."""
     return [
         [
             row.suite,
             row.judge,
             row.system,
             row.baseline,
-            interval(row.rates["weighted"]),
-            interval(row.rates["strict"]),
-            interval(row.rates["omega"], signed=True),
+            *(interval(row.rates[m.name], signed=m.format == "signed percent") for m in _SHOWN),
             f"{row.n_wins}/{row.n_draws}/{row.n_wins_base}",
             f"{row.n}" + (f" ({row.n_failed} failed)" if row.n_failed else ""),
             row.conclusion.replace("_", " "),
@@ -109,7 +107,7 @@ def cells(results: Results) -> list[list[str]]:
 
 
 def interval(number: Number, signed: bool = False) -> str:
-    """Percent with its interval: ``52.1 [40.3, 63.8]``; a dash where it cannot be computed."""
+    """Format percent with its interval: ``52.1 [40.3, 63.8]``; a dash where it cannot be computed."""
     if number.value is None:
         return "–"
     sign = "+" if signed else ""
@@ -118,18 +116,18 @@ def interval(number: Number, signed: bool = False) -> str:
 
 
 def trends(results: Results) -> list[str]:
-    """What the tests of trends over size say; none where every judge lacks power."""
+    """Collect the sentences about trends over size, by judges with power."""
     able = {judge.judge for judge in results.judges if judge.has_power}
     return [trend.sentence for trend in results.trends if trend.judge in able]
 
 
 def as_json(results: Results) -> str:
-    """The flat rows as a JSON list."""
+    """Render the flat rows as a JSON list."""
     return json.dumps(flat_rows(results), indent=1)
 
 
 def as_csv(results: Results) -> str:
-    """The flat rows as CSV with a header."""
+    """Render the flat rows as CSV with a header."""
     rows = flat_rows(results)
     stream = io.StringIO()
     writer = csv.DictWriter(stream, list(rows[0]) if rows else list(_FLAT), lineterminator="\n")
@@ -139,7 +137,7 @@ def as_csv(results: Results) -> str:
 
 
 def as_markdown(results: Results) -> str:
-    """The short table in Markdown, with the conclusions in words under it."""
+    """Render the short table in Markdown, followed by the conclusions in words."""
     lines = [markdown_line(_HEADS), markdown_line(["---"] * len(_HEADS))]
     lines += [markdown_line(row) for row in cells(results)]
     if costs.is_priced(results):
@@ -151,7 +149,7 @@ def as_markdown(results: Results) -> str:
 
 
 def markdown_line(row: Sequence[str]) -> str:
-    """One row of a Markdown table."""
+    """Render one row of a Markdown table."""
     return (
         "| " + " | ".join(terminal_safe(cell).replace("|", "\\|").replace("\n", " ") for cell in row) + " |"
     )
@@ -163,19 +161,19 @@ _LATEX = str.maketrans(
 
 
 def as_latex(results: Results) -> str:
-    """The short table as a LaTeX tabular (booktabs)."""
+    """Render the short table as a LaTeX tabular (booktabs)."""
     lines = [r"\begin{tabular}{llllrrrrrl}", r"\toprule", latex_line(_HEADS), r"\midrule"]
     lines += [latex_line(row) for row in cells(results)]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"])
 
 
 def latex_line(row: Sequence[str]) -> str:
-    """One row of a LaTeX tabular."""
+    """Render one row of a LaTeX tabular."""
     return " & ".join(cell.translate(_LATEX) for cell in row) + r" \\"
 
 
 def print_table(results: Results) -> None:
-    """A table for each suite and judge, the headline and the warnings on the terminal."""
+    """Print a table for each suite and judge, the headline and the warnings."""
     from rich import box
     from rich.console import Console
     from rich.table import Table

@@ -1,4 +1,4 @@
-"""A published table as table, Markdown, CSV, JSON or LaTeX. It computes nothing."""
+"""Show a published table as table, Markdown, CSV, JSON or LaTeX."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ def _title(table: PaperTable) -> str:
 
 
 def lines(table: PaperTable) -> tuple[list[str], list[list[str]]]:
-    """Heads and rows of the table as it is printed; a star marks a cell with a note."""
+    """Format heads and rows as printed; a star marks a cell with a note."""
     heads, rows = table.grid()
     return [*table.meta.rows, *heads], [[*labels, *map(_shown, cells)] for labels, cells in rows]
 
 
 def remarks(table: PaperTable) -> list[str]:
-    """Notes, then what the tests say of a trend over size."""
+    """Collect the notes, then the trends over size."""
     return [*table.notes(), *(f"Trend over aligner size, {trend.sentence}" for trend in trends(table))]
 
 
 def as_json(table: PaperTable) -> str:
-    """Everything that is known of the table, cells in a list."""
+    """Render the table's metadata, notes, trends and cells."""
     cells: list[dict[str, Any]] = [
         {**cell.labels, "value": cell.value, "printed": cell.text, **_counts(cell), **_words(cell)}
         for cell in table.cells
@@ -61,7 +61,7 @@ def _words(cell: PaperCell) -> dict[str, str]:
 
 
 def as_csv(table: PaperTable) -> str:
-    """One row a cell, with definition, source and note; values as printed."""
+    """Render one row per cell, with definition, source and note; values as printed."""
     stream = io.StringIO()
     heads = [*table.labels, "value", *_counts(table.cells[0]), *_words(table.cells[0])]
     writer = csv.DictWriter(stream, heads, lineterminator="\n")
@@ -72,14 +72,14 @@ def as_csv(table: PaperTable) -> str:
 
 
 def as_markdown(table: PaperTable) -> str:
-    """The table in Markdown under its title, with the notes below it."""
+    """Render the table in Markdown under its title, with the notes below it."""
     heads, rows = lines(table)
     body = [markdown_line(heads), markdown_line(["---"] * len(heads)), *map(markdown_line, rows)]
     return "\n".join([f"**{_title(table)}**", "", *body, "", *(f"- {line}" for line in remarks(table))])
 
 
 def as_latex(table: PaperTable) -> str:
-    """The table as a LaTeX tabular (booktabs)."""
+    """Render the table as a LaTeX tabular (booktabs)."""
     heads, rows = lines(table)
     columns = "l" * len(table.meta.rows) + "r" * (len(heads) - len(table.meta.rows))
     top = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", latex_line(heads), r"\midrule"]
@@ -87,7 +87,7 @@ def as_latex(table: PaperTable) -> str:
 
 
 def print_paper(table: PaperTable) -> None:
-    """The table, its notes and its trends on the terminal."""
+    """Print the table, its notes and its trends."""
     from rich import box
     from rich.console import Console
     from rich.table import Table

@@ -1,4 +1,4 @@
-"""The answers as one compressed block of text inside the report, unpacked by the reader's browser."""
+"""Pack the answers into one compressed block of text, unpacked by the reader's browser."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Row = Mapping[str, Any]
 
 
 class _Texts:
-    """Every text once: an upstream answer stands in many traces."""
+    """Store every text once: an upstream answer occurs in many traces."""
 
     def __init__(self) -> None:
         self.all: list[str] = []
@@ -30,9 +30,9 @@ class _Texts:
 
 
 def pack(results: Results, answers: Sequence[Row]) -> str:
-    """Base64 of zlib-compressed JSON: ``{"texts": [...], "prompts": [...]}``, texts by their index.
+    """Pack the answers as base64 of compressed JSON with ``texts`` and ``prompts``, texts by index.
 
-    The JSON is ASCII, so that lone surrogates and separators travel unchanged; every text is kept as it was.
+    The JSON is ASCII, so that lone surrogates and separators stay unchanged.
     """
     texts = _Texts()
     upstreams = _upstream_systems(results)

@@ -1,4 +1,4 @@
-"""Ours next to the paper's, and trends over size, for the report and the terminal. It computes nothing."""
+"""Show our rates next to a paper's, and trends over size, in the report and on the terminal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from aligner_bench.results.number import Number
-from aligner_bench.results.papers import PaperRow
+from aligner_bench.results.papers import PaperRow, differs
 from aligner_bench.results.schema import Results
 from aligner_bench.views.leaderboard import interval, latex_line, markdown_line
 
@@ -30,7 +30,7 @@ _HEADS = (
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """One published table: rows by columns, with the cells of ours under them."""
+    """One published table, rows by columns, with our cells."""
 
     table: str
     source: str
@@ -43,7 +43,7 @@ class Grid:
 
 
 def grids(results: Results) -> list[Grid]:
-    """The published tables that the run repeats, as they are printed in the paper."""
+    """Arrange the published tables that the run repeats, in the paper's layout."""
     return [
         _grid([row for row in results.papers if (row.table, row.suite) == key])
         for key in dict.fromkeys((row.table, row.suite) for row in results.papers)
@@ -70,28 +70,27 @@ def _grid(found: Sequence[PaperRow]) -> Grid:
 
 
 def shade(row: PaperRow) -> str:
-    """CSS class of a cell: which way ours differs, strong where the interval leaves no difference out."""
+    """Choose the CSS class of a cell: direction of the difference, strong where the interval excludes 0."""
     found = row.difference
     if not row.comparable or found is None or found.value is None:
         return "muted"
     side = "win" if found.value > 0 else "loss" if found.value < 0 else "even"
-    sure = found.lower is not None and found.upper is not None and (found.lower > 0 or found.upper < 0)
-    return f"{side} sure" if sure else side
+    return f"{side} sure" if differs(row) else side
 
 
 def points(number: Number | None) -> str:
-    """A difference in points with its interval, or a dash."""
+    """Format a difference in points with its interval, or a dash."""
     return "–" if number is None else interval(number, signed=True)
 
 
 def size(parameters: float) -> str:
-    """A number of parameters as people name models: ``2.7B``, ``774M``."""
+    """Format a number of parameters in the usual short form: ``2.7B``, ``774M``."""
     big = parameters >= 1e9
     return f"{parameters / (1e9 if big else 1e6):.3g}{'B' if big else 'M'}"
 
 
-def lines(results: Results) -> list[list[str]]:
-    """One line of words a cell."""
+def table_rows(results: Results) -> list[list[str]]:
+    """Format the table's rows: one list of texts per published cell."""
     return [
         [
             f"{row.row}, {row.column}",
@@ -110,7 +109,7 @@ def lines(results: Results) -> list[list[str]]:
 
 
 def remarks(results: Results) -> list[str]:
-    """What must be known of the comparison: reasons, notes and trends, each once."""
+    """Collect reasons, notes and trends, each once."""
     reasons = Counter(row.note for row in results.papers if row.note)
     starred = dict.fromkeys(f"* {row.remark}" for row in results.papers if row.remark)
     return [
@@ -121,7 +120,7 @@ def remarks(results: Results) -> list[str]:
 
 
 def as_json(results: Results) -> str:
-    """All cells and trends as data."""
+    """Render all cells and trends as JSON."""
     papers = [row.model_dump(mode="json") for row in results.papers]
     trends = [row.model_dump(mode="json") for row in results.trends]
     data = {"schema_version": 1, "scale": results.scale, "cells": papers, "trends": trends}
@@ -129,7 +128,7 @@ def as_json(results: Results) -> str:
 
 
 def as_csv(results: Results) -> str:
-    """One row a cell; rates are fractions."""
+    """Render one row per cell as CSV; rates are fractions."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     names = [name for name in PaperRow.model_fields if name not in ("ours", "difference")]
@@ -144,19 +143,23 @@ def as_csv(results: Results) -> str:
 
 
 def as_markdown(results: Results) -> str:
-    """The cells as a Markdown table, with the remarks under it."""
-    body = [markdown_line(_HEADS), markdown_line(["---"] * len(_HEADS)), *map(markdown_line, lines(results))]
+    """Render the cells as a Markdown table, followed by the remarks."""
+    body = [
+        markdown_line(_HEADS),
+        markdown_line(["---"] * len(_HEADS)),
+        *map(markdown_line, table_rows(results)),
+    ]
     return "\n".join([*body, "", *(f"- {remark}" for remark in remarks(results))])
 
 
 def as_latex(results: Results) -> str:
-    """The cells as a LaTeX tabular (booktabs)."""
+    """Render the cells as a LaTeX tabular (booktabs)."""
     top = [r"\begin{tabular}{llllllrrrr}", r"\toprule", latex_line(_HEADS), r"\midrule"]
-    return "\n".join([*top, *map(latex_line, lines(results)), r"\bottomrule", r"\end{tabular}"])
+    return "\n".join([*top, *map(latex_line, table_rows(results)), r"\bottomrule", r"\end{tabular}"])
 
 
 def print_published(results: Results) -> None:
-    """Ours next to the paper's on the terminal."""
+    """Print our rates next to the paper's."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -170,7 +173,7 @@ def print_published(results: Results) -> None:
         table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
         for head in ("cell", "ours %", "n", "paper %", "difference"):
             table.add_column(head, justify="left" if head == "cell" else "right", overflow="fold")
-        for line, row in zip(lines(results), results.papers, strict=True):
+        for line, row in zip(table_rows(results), results.papers, strict=True):
             if (row.table, row.source) == (grid.table, grid.source):
                 table.add_row(*(Text(line[i]) for i in (0, 6, 7, 8, 9)))
         console.print(table)

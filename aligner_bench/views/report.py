@@ -1,7 +1,7 @@
-"""The report: one self-contained HTML file with every number of a run and every answer behind it.
+"""Render the report: one self-contained HTML file with every number of a run and every answer.
 
 The file makes no request and allows none (Content-Security-Policy by hash). Headline, tables and charts are
-plain HTML and SVG that need no script; only the browser of answers does.
+plain HTML and SVG without a script; only the browser of answers needs one.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from markupsafe import Markup
 
 from aligner_bench.results.claims import claims, paths_by_identity
 from aligner_bench.results.claims import pack as pack_claims
+from aligner_bench.results.controls import control_outcome
+from aligner_bench.results.measures import MEASURES
 from aligner_bench.results.schema import Results
 from aligner_bench.views import (
     anatomy_views,
@@ -42,10 +44,10 @@ _SCRIPTS = ("report.js", "ratings.js", "answers.js")
 
 
 def render(results: Results, answers: Sequence[Mapping[str, Any]], manifest: Mapping[str, Any]) -> str:
-    """The report as HTML text that can always be encoded as UTF-8; the same input gives the same text.
+    """Render the report as HTML text that can always be encoded as UTF-8; the same input gives the same text.
 
     ``answers`` has one mapping per (suite, prompt) with its systems and verdicts; ``manifest`` is any nesting
-    of mappings, sequences and scalars. Statistics come from ``results``; nothing is computed here.
+    of mappings, sequences and scalars. All statistics come from ``results``.
     """
     style, script = _own("report.css"), Markup("\n").join(_own(name) for name in _SCRIPTS)
     return (
@@ -70,7 +72,7 @@ def render(results: Results, answers: Sequence[Mapping[str, Any]], manifest: Map
 def write_report(
     results: Results, answers: Sequence[Mapping[str, Any]], manifest: Mapping[str, Any], path: Path
 ) -> None:
-    """Writes the report to ``path``, all of it or nothing: readers never see half a file."""
+    """Write the report to ``path``, whole or not at all."""
     data = render(results, answers, manifest).encode("utf-8")
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -85,7 +87,7 @@ def write_report(
 
 
 def _own(name: str) -> Markup:
-    """A file of this package, which is trusted as it is."""
+    """A file of this package as trusted markup."""
     return Markup((_TEMPLATES / name).read_text(encoding="utf-8"))  # noqa: S704
 
 
@@ -96,8 +98,10 @@ def _marker(results: Results) -> Callable[[object], str]:
 
 
 def renderer() -> str:
-    """SHA-256 of the code and templates that make the page: equal ones make equal pages of equal rows."""
-    files = sorted([*_TEMPLATES.parent.glob("*.py"), *_TEMPLATES.iterdir()])
+    """Hash (SHA-256) the code of the page and its queries: equal code makes equal pages of equal rows."""
+    package = _TEMPLATES.parent.parent
+    code = [*package.glob("views/*.py"), *package.glob("results/**/*.py")]
+    files = sorted([*code, *_TEMPLATES.iterdir()])
     total = hashlib.sha256()
     for path in filter(Path.is_file, files):
         total.update(path.name.encode() + b"\0" + path.read_bytes())
@@ -121,7 +125,7 @@ def _sections(results: Results) -> dict[str, Any]:
 
 
 def _policy(style: str, script: str) -> str:
-    """Nothing may be loaded; only this very style and this very script apply, and no text becomes markup."""
+    """Load nothing; allow this style and this script only, and no markup from text."""
     return (
         f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; img-src data:; "
         "base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
@@ -150,11 +154,12 @@ def _environment() -> Environment:
     )  # fmt: skip
     environment.globals.update(
         layout=layout, charts=charts, costs=costs, plural=formats.plural, step_views=step_views,
-        anatomy_views=anatomy_views, published_views=published,
+        anatomy_views=anatomy_views, published_views=published, measures=MEASURES,
+        control_outcome=control_outcome,
     )  # fmt: skip
     return environment
 
 
 def _finalize(value: object) -> object:
-    """Every text that reaches the page is made visible and escaped, whatever template printed it."""
+    """Make every printed text visible and escape it."""
     return shown(value) if isinstance(value, str) else value

@@ -1,4 +1,4 @@
-"""What correctors did step by step, laid out for the page: tables, the effect matrix, a few answers' ways."""
+"""Show what correctors did step by step: tables, the effect matrix, and how a few answers moved."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from typing import Any
 
 from markupsafe import Markup
 
+from aligner_bench.results.effects import Actor, Effect
+from aligner_bench.results.examples import Example
+from aligner_bench.results.oracles import Oracle
 from aligner_bench.results.schema import Results
-from aligner_bench.results.steps import Actor, Effect, Example, Gain, Oracle, OrderUse
+from aligner_bench.results.steps import Gain, OrderUse
 from aligner_bench.views.charts import both
-from aligner_bench.views.formats import decimal
+from aligner_bench.views.formats import decimal, plural
 from aligner_bench.views.layout import Figure
 from aligner_bench.views.svg import Canvas, shortened, text_width
 
@@ -20,7 +23,7 @@ VERDICTS = {
     "synergy": "raises other scores too, and lowers none",
     "conflict": "lowers another score",
     "independent": "no effect on other scores",
-    "undecided": "its effect on other scores is not clear from so few rewrites",
+    "undecided": "too few rewrites to tell its effect on other scores",
     "alone": "no other inspector saw its rewrites",
 }
 CELLS = {"raises": "win sure", "lowers": "loss sure", "no_effect": "even", "undecided": "even"}
@@ -29,7 +32,7 @@ CELL_WORDS = {"raises": "raises", "lowers": "lowers", "no_effect": "no effect", 
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """All that is known of one system's steps on one suite."""
+    """The rows about one system's steps on one suite."""
 
     suite: str
     system: str
@@ -38,7 +41,7 @@ class Steps:
     gains: list[Gain]
     orders: list[OrderUse]
     oracle: Oracle | None
-    ways: Figure | None
+    paths: Figure | None
 
     @property
     def inspectors(self) -> list[str]:
@@ -58,14 +61,14 @@ class Steps:
 
 
 def sections(results: Results) -> dict[str, Any]:
-    """``steps``: suite -> its systems with steps, in the order of the results."""
+    """Arrange ``steps``: suite -> its systems with steps, in the order of the results."""
     found: dict[str, list[Steps]] = {}
     for suite in results.suites:
         for row in results.systems:
             key = (suite.name, row.system)
             actors = _of(results.actors, key)
             if row.suite == suite.name and actors:
-                ident = f"ways-{sum(map(len, found.values()))}"
+                ident = f"paths-{sum(map(len, found.values()))}"
                 found.setdefault(suite.name, []).append(_steps(results, key, actors, ident))
     return {"steps": found}
 
@@ -76,7 +79,7 @@ def _of(rows: Iterable[Any], key: tuple[str, str]) -> list[Any]:
 
 def _steps(results: Results, key: tuple[str, str], actors: list[Actor], ident: str) -> Steps:
     examples, oracles = _of(results.examples, key), _of(results.oracles, key)
-    title = f"{key[0]}: the ways of {len(examples)} answers through {key[1]}"
+    title = f"{key[0]}: how {plural(len(examples), 'answer')} moved through {key[1]}"
     return Steps(
         *key,
         actors,
@@ -84,16 +87,16 @@ def _steps(results: Results, key: tuple[str, str], actors: list[Actor], ident: s
         _of(results.gains, key),
         _of(results.orders, key),
         oracles[0] if oracles else None,
-        Figure(title, ways(ident, title, examples)) if examples else None,
+        Figure(title, paths(ident, title, examples)) if examples else None,
     )
 
 
-# The ways of single answers ---------------------------------------------------------------------------------
+# How single answers moved ---------------------------------------------------------------------------------
 _TOP, _PLOT, _FOOT = 50.0, 150.0, 62.0
 
 
-def ways(ident: str, title: str, examples: Sequence[Example]) -> Markup:
-    """Scores of single answers from step to step, a panel an answer, with each inspector's threshold."""
+def paths(ident: str, title: str, examples: Sequence[Example]) -> Markup:
+    """Draw scores of single answers by step, one panel per answer, with each inspector's threshold."""
     names = sorted({name for example in examples for point in example.points for name in point.scores})
     series = {name: i for i, name in enumerate(names)}
     desc = "; ".join(
@@ -121,7 +124,7 @@ def _last(example: Example, name: str) -> float | None:
 
 
 def _key(canvas: Canvas, series: Mapping[str, int], width: float) -> float:
-    """Inspectors with their marks and the threshold's line; returns where the panels begin."""
+    """Inspectors with their marks and the threshold's line; returns the top of the panels."""
     x, y = 8.0, 14.0
     for name, number in [*series.items(), ("threshold", -1)]:
         label = shortened(name, width - 60)

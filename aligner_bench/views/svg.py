@@ -1,4 +1,4 @@
-"""A few SVG shapes: enough for charts that need no library, obey the page's colours and can be read aloud."""
+"""Draw SVG shapes for accessible charts in the page's colours, without a library."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LONGEST = 400  # characters of a label that are looked at
 
 
 def text_width(text: str, size: float = 12.0) -> float:
-    """A generous estimate of a text's width in user units; the reader's font is not known."""
+    """Estimate a text's width in user units from above; the reader's font is not known."""
     share = sum(
         0.36 if ch in _NARROW else 0.95 if ch in _WIDE or ch > "\u2fff" else 0.72 if ch.isupper() else 0.6
         for ch in text
@@ -23,7 +23,7 @@ def text_width(text: str, size: float = 12.0) -> float:
 
 
 def shortened(text: str, width: float, size: float = 12.0) -> str:
-    """The text, cut at the end with an ellipsis where it is wider than ``width``."""
+    """Cut a text at the end with an ellipsis where it is wider than ``width``."""
     text = visible(text[: int(4 * width / size) + 2])  # no letter is narrower than a quarter of its height
     if text_width(text, size) <= width:
         return text
@@ -33,7 +33,7 @@ def shortened(text: str, width: float, size: float = 12.0) -> str:
 
 
 def wrapped(text: str, width: float, size: float = 12.0, most: int = 3) -> list[str]:
-    """The text in at most ``most`` lines, broken after spaces, commas, slashes, hyphens and underscores."""
+    """Wrap a text into at most ``most`` lines, after spaces, commas, slashes, hyphens and underscores."""
     lines, line = [], ""
     for piece in _pieces(visible(text[:_LONGEST])):
         if line and text_width((line + piece).rstrip(), size) > width:
@@ -71,7 +71,7 @@ class Canvas:
         )
 
     def rect(self, x: float, y: float, width: float, height: float, css: str) -> None:
-        """A rectangle by its top left corner; negative sizes are drawn as nothing."""
+        """A rectangle by its top left corner; negative sizes draw nothing."""
         self._parts.append(
             Markup('<rect class="{}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"/>').format(
                 css, x, y, max(width, 0.0), max(height, 0.0)
@@ -92,7 +92,7 @@ class Canvas:
         )
 
     def marker(self, x: float, y: float, series: int, hover: str = "") -> None:
-        """A point of a series: shape and colour both tell it apart, for readers who see few colours."""
+        """A point of a series: it differs by shape and colour, for readers who see few colours."""
         shape = _SHAPES[series % len(_SHAPES)].format(css=f"mark s{series % 8}")
         title = Markup("<title>{}</title>").format(shown(hover)) if hover else Markup("")
         self._parts.append(

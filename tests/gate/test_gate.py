@@ -83,7 +83,7 @@ def test_usage_errors_end_with_2(runs, stored, command, tmp_path):
         (run,): "--baseline FILE is missing",
         (run, "--baseline", tmp_path / "none.json"): "cannot be read",
         (run, "--baseline", broken): "is not JSON",
-        (run, "--baseline", other): "is no gate's baseline",
+        (run, "--baseline", other): "is not a gate baseline",
         (run, "--baseline", tampered): "was changed after it was saved",
         (run, "--baseline", stored, "--margin", "0"): "expected points above 0",
         (run, "--baseline", stored, "--junit", tmp_path / "no" / "x.xml"): "no such folder",
@@ -127,7 +127,7 @@ def test_another_judge_is_refused(runs, stored, command, tmp_path):
     other = altered(runs["same"], tmp_path / "r", "judges", lambda row: row.update(identity="f" * 64))
     done = command("gate", other.path, "--baseline", stored)
     assert done.returncode == 2
-    assert "judge 'facts' is another judge than in the baseline" in done.stderr
+    assert "judge 'facts' is a different judge in the baseline" in done.stderr
     assert decide(other, read_baseline(stored), WHOLE).outcome == "pass"  # accuracy asks no judge
 
 
@@ -139,7 +139,7 @@ def test_other_prompts_are_refused(runs, stored, command, tmp_path):
     (other / "manifest.json").write_text(json.dumps(manifest))
     done = command("gate", other, "--baseline", stored)
     assert done.returncode == 2
-    assert "suite 'hand' has other prompts than in the baseline" in done.stderr
+    assert "suite 'hand' has different prompts in the baseline" in done.stderr
 
 
 def test_a_judge_without_power_is_not_gated(runs, stored, tmp_path):

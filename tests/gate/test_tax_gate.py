@@ -103,13 +103,13 @@ def test_usage_errors_end_with_2(run, hits, stored, command, tmp_path):
         "has no tax on 'sums/exact', which the baseline has": report(old, task="other"),
         "the run has no system 'nwe'; did you mean 'new'?": report(old, system="nwe"),
         "lacks the tax of new (sums/exact)": report(old, system="same"),
-        "says nothing of the version of 'sums'": report(old).model_copy(update={"tasks": []}),
-        "is about the experiment 'x'; expected 'hand'": report(old).model_copy(update={"experiment": "x"}),
+        "lacks the version of 'sums'": report(old).model_copy(update={"tasks": []}),
+        "is of the experiment 'x'; expected 'hand'": report(old).model_copy(update={"experiment": "x"}),
     }
     files = {said: written(found, tmp_path / f"{i}.json") for i, (said, found) in enumerate(wrong.items())}
     broken = tmp_path / "broken.json"
     broken.write_text('{"rows": 1}')
-    files |= {"is no report of a tax": broken, "cannot be read": tmp_path / "none.json"}
+    files |= {"is not a tax report": broken, "cannot be read": tmp_path / "none.json"}
     for expected, file in files.items():
         done = command("gate", run.path, "--baseline", stored, "--tax", file)
         assert done.returncode == 2, expected

@@ -63,11 +63,11 @@ def test_a_run_keeps_what_judge_audit_says(tried):
     by_name = {row.name: row for row in rows}
     assert not by_name["padding"].ok
     assert by_name["padding"].win_rate.value == pytest.approx(0.9)
-    assert any("length fell for canary systems" in line and "padding (90 %)" in line
+    assert any("length failed canary checks" in line and "padding (90 %)" in line
                for line in run.results().warnings)  # fmt: skip
     html = (run.path / "report.html").read_text("utf-8")
     assert "Canary systems" in html
-    assert "fell for it" in html
+    assert '<span class="chip bad">failed</span>' in html
 
 
 def test_verify_counts_canaries_again(tried, tmp_path):

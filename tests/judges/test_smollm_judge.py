@@ -106,7 +106,7 @@ def test_the_audit_says_that_the_judge_is_worth_nothing(judged):
     for judge in leaderboard_of(home / "out")["judges"]:
         assert judge["has_power"] is False, judge["sentence"]
         assert "no discriminating power" in judge["sentence"]
-    assert "Nothing can be said: no judge of this run has discriminating power." in done.stdout
+    assert "No conclusion: no judge of this run has discriminating power." in done.stdout
 
 
 def test_asked_again_nothing_is_sent(judged):

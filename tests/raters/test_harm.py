@@ -88,7 +88,7 @@ def test_a_blind_rater_has_no_power_and_stays_out_of_the_headline(tmp_path):
     assert (results.raters[0].sensitivity.value, results.raters[0].specificity.value) == (0, 1)
     assert not any("guard-harm" in line for line in results.headline)
     assert any("no discriminating power" in line for line in results.warnings)
-    assert "nothing can be said" in harm_of(run, "new").sentence
+    assert "no conclusion" in harm_of(run, "new").sentence
 
 
 def test_attack_success_asks_up_to_five_times(tmp_path):
