@@ -1,8 +1,8 @@
-"""Which models are in memory: each is loaded once, and leaves only where the next one would not fit.
+"""Keep models in memory: load each once, evict only where the next one would not fit.
 
-The least needed leaves first: the one with the fewest items still planned, then the one that was used longest
-ago. Sizes are estimates made before loading (`aligner_bench.engines.memory`); engines that hold no weights
-count nothing and never leave.
+The model with the fewest items still planned is evicted first; among equals, the least recently used. Sizes
+are estimated before loading (`aligner_bench.engines.memory`); engines that hold no weights count as zero
+and are never evicted.
 """
 
 from __future__ import annotations
@@ -16,11 +16,14 @@ from aligner_bench.core.errors import UsageError
 from aligner_bench.core.hashing import digest
 from aligner_bench.engines.memory import total_memory
 
-_USABLE = 0.9  # of all memory, where the user sets no limit
+_USABLE = 0.9  # share of all memory, where the user sets no limit
 
 
 def weights_key(identity: Mapping[str, Any]) -> str:
-    """The key of a model's weights in memory: models that differ in their prompts' form alone share it."""
+    """Return the key of a model's weights in memory.
+
+    Models that differ only in the form of their prompts share a key.
+    """
     return digest({name: value for name, value in identity.items() if name != "chat"})
 
 
@@ -34,7 +37,7 @@ class _Held:
 
 
 class Residency:
-    """Loaded models by key. ``budget`` is in bytes; left out, most of the device's memory."""
+    """Loaded models by key; ``budget`` is in bytes (default: most of the device's memory)."""
 
     def __init__(self, budget: int | None = None) -> None:
         self._budget = budget
@@ -42,9 +45,9 @@ class Residency:
         self._clock = 0
         self._planned: dict[str, int] = {}
         self.loads: dict[str, int] = {}
-        """How often each model was loaded, by the name that first asked for it."""
+        """Loads per model, by the name that first used it."""
         self.unloads: dict[str, int] = {}
-        """How often each had to leave for another."""
+        """Evictions per model."""
 
     @property
     def budget(self) -> int:
@@ -52,18 +55,18 @@ class Residency:
         return self._budget if self._budget is not None else int(_USABLE * total_memory())
 
     def plan(self, items: Mapping[str, int]) -> None:
-        """How many items each model will get, by key; later calls add to it."""
+        """Add to the number of items planned for each key."""
         for key, count in items.items():
             self._planned[key] = self._planned.get(key, 0) + count
 
     def done(self, key: str, items: int) -> None:
-        """So many of a model's items are finished."""
+        """Subtract ``count`` completed items from those planned for a key."""
         self._planned[key] = max(0, self._planned.get(key, 0) - items)
 
     def get(self, key: str, name: str, size: int, make: Callable[[], Any]) -> Any:
-        """The loaded thing of a key: the one that is there, or a new one from ``make`` once there is room.
+        """Return the object of a key: the existing one, or a new one from ``make`` once it fits.
 
-        What ``make`` gives may have ``load`` and ``unload``. UsageError where it can never fit.
+        The object may have methods ``load`` and ``unload``. Raises UsageError where it can never fit.
         """
         self._clock += 1
         held = self._held.get(key)
@@ -80,19 +83,19 @@ class Residency:
         return held.thing
 
     def known(self, key: str) -> Any:
-        """What was made under a key, loaded or not; None where nothing was."""
+        """Return the object made under a key, loaded or not; None if there is none."""
         return self._held[key].thing if key in self._held else None
 
     def things(self) -> list[Any]:
-        """All that was made, loaded or not."""
+        """Return all objects made, loaded or not."""
         return [held.thing for held in self._held.values()]
 
     def named(self, name: str) -> Any:
-        """What was made for a name; KeyError where nothing was."""
+        """Return the object made for a name. Raises KeyError if there is none."""
         return {held.name: held.thing for held in self._held.values()}[name]
 
     def resident(self) -> dict[str, int]:
-        """Estimated bytes of what is loaded, by name."""
+        """Return the estimated bytes of each loaded object, by name."""
         return {held.name: held.size for held in self._held.values() if held.loaded}
 
     def _make_room(self, name: str, size: int) -> None:

@@ -35,12 +35,12 @@ def run(
     max_cost: float | None = None,
     memory: float | None = None,
 ) -> Run:
-    """Execute an experiment; finished items come from the ledger, new ones go into it.
+    """Execute an experiment; reuse the ledger's items and store new ones in it.
 
-    Nothing is written, and no folder made, before suites, models and plan are known to be sound. A run
-    folder of another experiment is not replaced unless ``overwrite`` says so. ``max_cost`` (US dollars, else
-    the experiment's) ends the run with a BudgetError before it is passed. ``memory`` (GiB) is what loaded
-    models may take together, else most of what the device has.
+    Nothing is written before suites, models and plan have been checked. The run folder of another
+    experiment is not replaced unless ``overwrite`` is true. ``max_cost`` (US dollars; default: the
+    experiment's) ends the run with a BudgetError before it is exceeded. ``memory`` (GiB) limits what loaded
+    models may take together (default: most of the device's memory).
     """
     from aligner_bench.engines.costs import Purse, check_limit
     from aligner_bench.runner.completed import is_finished, remember, work_digest
@@ -69,7 +69,7 @@ def run(
             execute(experiment, plan, bench, draft.add)
             draft.finish()
         manifest = _manifest(experiment, _facts(experiment, plan), bench, started)
-        del plan, bench, suites  # counting a large run needs the room
+        del plan, bench, suites  # release memory before large results are computed
         finished = finish(target, manifest)
         if not draft.failed:
             remember(book, work, target)
@@ -77,7 +77,7 @@ def run(
 
 
 def _check_models(experiment: Experiment) -> None:
-    """Every model's identity, before anything is made: a missing file or package ends here."""
+    """Find every model's identity before work starts. Raises UsageError for a missing file or package."""
     from aligner_bench.engines.base import make_engine
     from aligner_bench.inspectors.base import inspector_identity
 
@@ -128,7 +128,10 @@ def _ensembles(experiment: Experiment) -> dict[str, list[str]]:
 
 
 def _paper(experiment: Experiment, plan: Plan) -> dict[str, Any] | None:
-    """The published table that is repeated, with its cells, so that later editions of it change no result."""
+    """Return the published table that is repeated.
+
+    The run stores its cells, so that later editions of the table change no result.
+    """
     from aligner_bench.papers.spec import cells
 
     if experiment.paper is None:
@@ -138,7 +141,7 @@ def _paper(experiment: Experiment, plan: Plan) -> dict[str, Any] | None:
 
 
 def _profile(experiment: Experiment) -> list[str]:
-    """What a profile that is not fair does to the two sides."""
+    """Return the sentence on a profile other than ``fair``: how it treats the two sides."""
     from aligner_bench.experiment.profiles import FAIR, PROFILES
 
     profile = PROFILES[experiment.profile]
@@ -146,7 +149,7 @@ def _profile(experiment: Experiment) -> list[str]:
 
 
 def _weights(experiment: Experiment) -> list[str]:
-    """What engines say of the weights of each model: quantised ones are another model."""
+    """Return what engines report on each model's weights, such as quantisation."""
     from aligner_bench.engines.base import make_engine
 
     said = {
@@ -157,7 +160,7 @@ def _weights(experiment: Experiment) -> list[str]:
 
 
 def _own_judges(experiment: Experiment) -> list[str]:
-    """A warning for each judge that scores with the inspectors by which a system was steered."""
+    """Return a warning for each judge that uses the inspectors which steered a system."""
     notes = []
     for judge, spec in experiment.judges.items():
         used = set(spec.inspects())

@@ -46,66 +46,66 @@ if TYPE_CHECKING:
 
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
-_WINDOW = 4096  # items of like size from which an engine cuts its batches
+_WINDOW = 4096  # items of similar size from which an engine forms its batches
 _RANKER_BUNDLE = 4  # batches that a pair ranker gets at once; a kill loses at most these
 
 
 class Progress(Protocol):
-    """Told of every batch: what was asked for, what the ledger had, what was done."""
+    """Receives the progress of a run."""
 
     def phase(self, number: int, of: int, title: str) -> None:
-        """A step of the run begins, the ``number``-th of ``of``."""
+        """Begin step ``number`` of ``of``."""
 
     def begin(self, stage: str, name: str, items: int, known: int) -> None:
-        """A group of items of one model begins; ``known`` of them are in the ledger."""
+        """Begin a group of items of one model, ``known`` of which are reused from the ledger."""
 
     def advance(self, items: int, tokens: int, usd: float = 0.0) -> None:
-        """A batch is finished and stored; ``usd`` is what the whole run has spent so far."""
+        """Report a stored batch; ``usd`` is what the whole run has spent so far."""
 
     def end(self) -> None:
-        """The group is finished."""
+        """End the group."""
 
 
 class Silent:
-    """Progress that says nothing."""
+    """Progress that prints nothing."""
 
     def phase(self, number: int, of: int, title: str) -> None:
-        """Nothing."""
+        """Ignore."""
 
     def begin(self, stage: str, name: str, items: int, known: int) -> None:
-        """Nothing."""
+        """Ignore."""
 
     def advance(self, items: int, tokens: int, usd: float = 0.0) -> None:
-        """Nothing."""
+        """Ignore."""
 
     def end(self) -> None:
-        """Nothing."""
+        """Ignore."""
 
 
 @dataclass
 class _Stage(Generic[ItemT, ResultT]):
-    """One kind of work on one model: how its items are named, batched, computed and stored."""
+    """One kind of work on one model: how its items are keyed, batched, computed and stored."""
 
     name: str
     model: str
     batch_size: int
     key: Callable[[ItemT], str]
     group: Callable[[ItemT], str]  # only items of one group share a batch
-    size: Callable[[ItemT], int]  # items of like size share a batch
+    size: Callable[[ItemT], int]  # items of similar size share a batch
     run: Callable[[Sequence[ItemT]], list[ResultT]]
     encode: Callable[[ResultT], Any]
     decode: Callable[[Any], ResultT]
     keep: Callable[[ResultT], bool] = lambda _: True
     tokens: Callable[[ResultT], int] = lambda _: 0
-    at_most: Callable[[ItemT], float] = lambda _: 0.0  # US dollars that an item may cost
-    cost: Callable[[ItemT, ResultT], float] = lambda _, __: 0.0  # and what it did cost
-    # Instead of batches, where the engine streams: all items at once, and results as they come.
+    at_most: Callable[[ItemT], float] = lambda _: 0.0  # upper bound of an item's cost in US dollars
+    cost: Callable[[ItemT, ResultT], float] = lambda _, __: 0.0  # actual cost of an item in US dollars
+    # Replaces batches where the engine streams: all items at once, results as they arrive.
     flow: Callable[[Mapping[str, ItemT], Hooks], Iterator[Mapping[str, ResultT]]] | None = None
-    # Instead of batch_size, where the engine knows better: indices of the items that share a batch.
+    # Replaces batch_size where the engine forms batches: indices of the items of each.
     cut: Callable[[Sequence[ItemT]], list[list[int]]] | None = None
 
     def batches(self, items: Mapping[str, ItemT]) -> Iterator[list[str]]:
-        """Keys of all items in batches that depend on the items alone."""
+        """Return the keys of all items in batches that depend on the items alone."""
 
         def rank(key: str) -> tuple[str, int, str]:
             return self.group(items[key]), self.size(items[key]), key
@@ -119,14 +119,14 @@ class _Stage(Generic[ItemT, ResultT]):
 
 
 def _plain(completion: Completion) -> dict[str, Any]:
-    """What the ledger keeps: no cost, for prices change and answers do not."""
+    """Return the ledger's form of a completion, without its cost: prices change, answers do not."""
     return {name: value for name, value in asdict(completion).items() if name not in ("cost", "logprobs")} | (
         {"logprobs": [dict(top) for top in completion.logprobs]} if completion.logprobs else {}
     )
 
 
 class Workbench:
-    """Models and inspectors by name, loaded at most once each, with the ledger before them."""
+    """Models and inspectors by name, each loaded at most once, behind the ledger."""
 
     def __init__(
         self,
@@ -151,32 +151,32 @@ class Workbench:
         self.reused: dict[str, int] = {}
 
     def expect(self, phases: int) -> None:
-        """How many steps the work has, for the progress."""
+        """Set the number of progress steps."""
         self._phases = phases
 
     def phase(self, title: str) -> None:
-        """The next step begins."""
+        """Begin the next progress step."""
         self._phase += 1
         self._progress.phase(self._phase, max(self._phases, self._phase), title)
 
     @property
     def loads(self) -> dict[str, int]:
-        """How often each model was loaded."""
+        """Loads per model."""
         return self.residency.loads
 
     def plan(self, items: Mapping[str, int]) -> None:
-        """How many items each model or inspector will get: who has most to do leaves memory last."""
+        """Register how many items each model or inspector will get; the most used is evicted last."""
         for name, count in items.items():
             self.residency.plan({self.place(name): count})
 
     def place(self, name: str) -> str:
-        """The key under which a model or inspector is held in memory."""
+        """Return the key under which a model or inspector is held in memory."""
         if name not in self._inspectors:
             return weights_key(self.identity(name))
         return digest([self.identity(member) for member in self._family(name)])
 
     def identity(self, name: str) -> dict[str, Any]:
-        """What defines a model or an inspector."""
+        """Return the identity of a model or inspector. Raises UsageError for an unknown name."""
         if name not in self._identities:
             if name in self._inspectors:
                 self._identities[name] = inspector_identity(self._inspectors[name])
@@ -186,7 +186,10 @@ class Workbench:
         return self._identities[name]
 
     def complete(self, model: str, requests: Sequence[Request]) -> list[Completion]:
-        """Completions in the order of the requests. Failed items are not kept: a rerun tries them again."""
+        """Return completions in the order of the requests.
+
+        Failed items are not stored: a rerun computes them again.
+        """
         identity = self.identity(model)
         by_item = not self._model(model).live
         stage = _Stage[Request, Completion](
@@ -212,7 +215,7 @@ class Workbench:
     def choose(
         self, model: str, requests: Sequence[Request], choices: Sequence[str]
     ) -> list[dict[str, float]]:
-        """Probability of each choice as the next token."""
+        """Return the probability of each choice as the next token, in the order of the requests."""
         identity = self.identity(model)
         stage = _Stage[Request, dict[str, float]](
             "choose",
@@ -224,8 +227,8 @@ class Workbench:
             run=lambda batch: self._engine(model).choose(batch, choices),
             encode=dict,
             decode=dict,
-            keep=bool,  # an empty mapping is a call that failed
-            # The probabilities come without a count of tokens, so what they cost is estimated.
+            keep=bool,  # an empty mapping is a failed call
+            # Probabilities come without token counts, so their cost is estimated.
             at_most=lambda request: self.purse.at_most(model, request, 1),
             cost=lambda request, _: self.purse.at_most(model, request, 1),
             flow=self._choices(model, choices) if self._streams(model) else None,
@@ -236,7 +239,7 @@ class Workbench:
         return [Chosen.of(chosen, cost) for chosen, cost in zip(found, costs, strict=True)]
 
     def score(self, inspector: str, pairs: Sequence[tuple[str, str]]) -> list[Score]:
-        """Scores of (prompt, answer) pairs, in their order."""
+        """Return scores of (prompt, answer) pairs, in their order."""
         identity = self.identity(inspector)
         stage = _Stage[tuple[str, str], Score](
             "score",
@@ -253,7 +256,7 @@ class Workbench:
         return self._through(stage, pairs)
 
     def rank(self, ranker: Ranker, pairs: Sequence[PairText]) -> list[PairLogit]:
-        """Logits of a pair ranker. It cuts its own batches, by token length; here they are only bundled."""
+        """Return the logits of a pair ranker, which forms its own batches by token length."""
         identity = ranker.identity()
         stage = _Stage[PairText, PairLogit](
             "rank",
@@ -270,7 +273,7 @@ class Workbench:
         return self._through(stage, pairs)
 
     def _through(self, stage: _Stage[ItemT, ResultT], items: Sequence[ItemT]) -> list[ResultT]:
-        """Results in the order of the items: from the ledger, or computed, batch by batch, and stored."""
+        """Return results in the order of the items: reused from the ledger, or computed and stored."""
         keys = [stage.key(item) for item in items]
         unique = dict(zip(keys, items, strict=True))
         found = {key: stage.decode(value) for key, value in self._ledger.get(unique).items()}
@@ -300,7 +303,7 @@ class Workbench:
         return found
 
     def _flow(self, stage: _Stage[ItemT, ResultT], missing: Mapping[str, ItemT]) -> dict[str, ResultT]:
-        """Everything missing through one stream, each bundle stored before the next is asked for."""
+        """Compute all missing items through one stream; store each bundle before requesting the next."""
         assert stage.flow is not None
         found: dict[str, ResultT] = {}
         hooks = Hooks(
@@ -325,7 +328,7 @@ class Workbench:
         self._progress.advance(len(fresh), tokens, self.purse.spent)
 
     def _affordable(self, stage: _Stage[ItemT, ResultT], batch: Mapping[str, ItemT]) -> dict[str, ItemT]:
-        """The items of a batch that may start, what they can cost set aside; all of them without a limit."""
+        """Return the items of a batch that fit the cost limit and reserve their cost; all without a limit."""
         allowed = {}
         for key, item in batch.items():
             if not self.purse.reserve(stage.at_most(item)):
@@ -343,13 +346,13 @@ class Workbench:
         return fresh
 
     def close(self) -> None:
-        """Give back what engines hold beyond their memory: servers, devices. Their facts stay known."""
+        """Release servers and devices that engines hold. Facts about engines stay available."""
         self._facts = self.engine_facts()
         for engine in self.residency.things():
             getattr(engine, "close", lambda: None)()
 
     def engine_facts(self) -> dict[str, dict[str, Any]]:
-        """What the engines that were used have to say of their work, by model."""
+        """Return the facts that the used engines report, by model."""
         if self._facts is not None:
             return self._facts
         used = [name for name in self.loads if name in self._models]
@@ -358,7 +361,7 @@ class Workbench:
         return {name: said for name, said in facts.items() if said}
 
     def _in_form(self, model: str, requests: Sequence[Request]) -> Sequence[Request]:
-        """The requests without the chat template where the model is used without one."""
+        """Return the requests without the chat template where the model is used without one."""
         return requests if self._model(model).chat else [replace(r, chat=False) for r in requests]
 
     def _streams(self, model: str) -> bool:
@@ -388,7 +391,7 @@ class Workbench:
         return self._models[name]
 
     def _engine(self, name: str) -> Engine:
-        # Two names for the same weights are one model in memory; without its template, requests say so.
+        # Two names for the same weights share one model in memory; requests carry the chat flag.
         spec, key = self._model(name), self.place(name)
 
         def make() -> Engine:
@@ -404,7 +407,7 @@ class Workbench:
         return ranker
 
     def _scores(self, inspector: str, pairs: Sequence[tuple[str, str]]) -> list[Score]:
-        """One inspector's scores. Those of others that share its encoder come with them, and are kept."""
+        """Return one inspector's scores; those of others that share its encoder are stored too."""
         family = self._family(inspector)
         heads = dict(zip(family, self._classifier(family).score_all(pairs), strict=True))
         for sibling in family:
@@ -430,7 +433,7 @@ class Workbench:
         return classifier
 
     def _family(self, name: str) -> tuple[str, ...]:
-        """The inspectors that share this one's encoder, itself among them, in declared order."""
+        """Return the inspectors that share this one's encoder, including itself, in declared order."""
         if name not in self._families:
             self._families |= families(self._inspectors)
         return self._families[name]
