@@ -96,10 +96,10 @@ class Ours:
             done = correct(self.squad, self.items, bench)
             taken = time.perf_counter() - begin
         calls = sum(step.action == "correct" for answer in done for step in answer.trace)
-        if calls < bench.done["complete"]:
+        if calls < bench.computed["complete"]:
             raise SystemExit("an aligner was asked for more than the outcomes show")
         texts = [answer.text for answer in done]
-        return Outcome(texts, bench.done["complete"], bench.done["score"], taken)
+        return Outcome(texts, bench.computed["complete"], bench.computed["score"], taken)
 
     def complete(self, requests: list[Any]) -> list[str]:
         """Texts from the loaded engine, in one batch."""

@@ -1,4 +1,4 @@
-"""Fields of models that are asked over HTTP."""
+"""Fields of models that are called over HTTP."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from aligner_bench.engines.base import ModelSpec
 
 
 class CallFields(ModelSpec):
-    """How calls to a server are made."""
+    """Settings for calls to a server."""
 
-    concurrency: int = Field(32, ge=1, description="most calls in flight; fewer if the server refuses some")
+    concurrency: int = Field(
+        32, ge=1, description="maximum calls in flight; lowered when the server refuses some"
+    )
     timeout: float = Field(120.0, gt=0, description="seconds for one call")
     run_timeout: float | None = Field(
         None, gt=0, description="seconds after which a run starts no further calls and ends"
@@ -20,12 +22,12 @@ class CallFields(ModelSpec):
 
     @property
     def items_at_once(self) -> int:
-        """As many calls as may be in flight."""
+        """Calls in flight."""
         return self.concurrency
 
     @property
     def choices_at_once(self) -> int:
-        """As many calls as may be in flight."""
+        """Calls in flight."""
         return self.concurrency
 
 
@@ -38,11 +40,11 @@ class OpenAIFields(CallFields):
     api_key_keyring: str | None = Field(
         None, pattern=r"^[^/]+/.+$", description="SERVICE/USER in the system's keyring, instead"
     )
-    rpm: float | None = Field(None, gt=0, description="most calls a minute")
-    tpm: float | None = Field(None, gt=0, description="most tokens a minute")
+    rpm: float | None = Field(None, gt=0, description="maximum calls per minute")
+    tpm: float | None = Field(None, gt=0, description="maximum tokens per minute")
     batch_api: bool = Field(False, description="through the provider's batches, slower and cheaper")
 
     @field_serializer("base_url")
     def _without_secrets(self, url: str | None) -> str | None:
-        """Manifests and hashes are made from dumps, and hold no password."""
+        """Return the field values without passwords: manifests and hashes are made from dumps."""
         return public_url(url) if url else url

@@ -1,4 +1,4 @@
-"""Define the fields of an experiment file."""
+"""The fields of an experiment file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from aligner_bench.suites.use import SuiteUse
 
 
 class ComparisonSpec(Spec):
-    """A candidate against baselines, by some judges (all of them where none is named)."""
+    """A candidate against baselines, by the named judges (default: all)."""
 
     candidate: SystemName
     baselines: tuple[SystemName, ...] = Field(min_length=1)
@@ -28,7 +28,7 @@ class ComparisonSpec(Spec):
 
 
 class StandIns(Spec):
-    """What ``--scale smoke`` uses where small models are not enough: suites that ship, free judges."""
+    """Packaged suites and free judges for ``--scale smoke``, where small models are not enough."""
 
     suites: tuple[SuiteUse, ...] = Field((), description="instead of all suites")
     judges: dict[str, JudgeSpec] = Field(
@@ -38,7 +38,7 @@ class StandIns(Spec):
 
 
 class ExperimentFile(Spec):
-    """A whole experiment file."""
+    """A complete experiment file."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="name of the run")
     description: str = Field("", description="for people")

@@ -1,4 +1,4 @@
-"""Swap an experiment's models and judges for small stand-ins."""
+"""Replace an experiment's models and judges by small stand-ins."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from aligner_bench.experiment.profiles import capped
 from aligner_bench.judges.base import JudgeSpec
 
 PREFIX = "stand-in-for-"
-"""Begins the name of every judge and rater that is not what the file declares."""
+"""Prefix of every judge and rater that differs from the file's."""
 FileT = TypeVar("FileT", bound=ExperimentFile)
 SpecT = TypeVar("SpecT", bound=Spec)
 
 
 def swapped(file: FileT) -> FileT:
-    """The experiment with every model, judge and rater replaced by its small stand-in.
+    """Return the experiment with every model, judge and rater replaced by its small stand-in.
 
-    UsageError where a model declares none.
+    Raises UsageError where a model declares none.
     """
     models = {}
     for name, spec in file.models.items():
@@ -39,7 +39,7 @@ def swapped(file: FileT) -> FileT:
 
 
 def _raters(file: ExperimentFile) -> dict[str, Any]:
-    """Raters renamed whose model is swapped: no stand-in under a real name."""
+    """Return the raters, renamed where their model is replaced: no stand-in under a real name."""
     live = {name for name, spec in file.models.items() if spec.live}
     return {
         f"{PREFIX}{name}" if spec.used("model") & live else name: spec for name, spec in file.raters.items()
@@ -47,7 +47,7 @@ def _raters(file: ExperimentFile) -> dict[str, Any]:
 
 
 def _judges(file: ExperimentFile, model: str) -> dict[str, Any]:
-    """Judges' models swapped, their judges renamed: no stand-in under a real name."""
+    """Return the judges on stand-in models, renamed: no stand-in under a real name."""
     names = {name: f"{PREFIX}{name}" for name, spec in file.judges.items() if spec.swapped_at_smoke}
     return {
         "judges": {names.get(n, n): spec.stand_in(model, names) for n, spec in file.judges.items()},
@@ -61,7 +61,7 @@ def _judges(file: ExperimentFile, model: str) -> dict[str, Any]:
 
 
 def _with_stand_ins(spec: SpecT, model: str) -> SpecT:
-    """The spec with every judge in it, however deep, replaced by its stand-in."""
+    """Return the spec with every judge in it, at any depth, replaced by its stand-in."""
 
     def inner(value: Any) -> Any:
         if isinstance(value, JudgeSpec):
@@ -76,7 +76,7 @@ def _with_stand_ins(spec: SpecT, model: str) -> SpecT:
 
 
 def _declared(file: FileT) -> FileT:
-    """The suites, judges and token limit that the file declares for smoke runs, in place of its own."""
+    """Return the file with the suites, judges and token limit that it declares for smoke runs."""
     own, update = file.stand_ins, dict[str, Any]()
     if own.suites:
         update["suites"] = own.suites

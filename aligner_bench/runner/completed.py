@@ -46,13 +46,13 @@ def _code() -> str:
     return total.hexdigest()
 
 
-def remember(ledger: Ledger, work: str, target: Path) -> None:
+def record_completed(ledger: Ledger, work: str, target: Path) -> None:
     """Record that ``target`` holds the completed run of ``work`` (a ``work_digest``)."""
     files = sorted(path.name for path in target.iterdir() if path.is_file())
     ledger.set_note(_key(work, target), _digests(target, files))
 
 
-def is_finished(ledger: Ledger, work: str, target: Path) -> bool:
+def is_completed(ledger: Ledger, work: str, target: Path) -> bool:
     """Return whether ``target`` holds the completed run of ``work``, with every file unchanged."""
     noted: Mapping[str, str] | None = ledger.note(_key(work, target))
     return noted is not None and _digests(target, noted) == noted

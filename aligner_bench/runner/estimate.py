@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from aligner_bench.core.types import Decoding, Pair, Request
 from aligner_bench.engines.costs import CHARS_PER_TOKEN, FREE, KnownPrice, request_tokens
-from aligner_bench.judges.base import Asks
+from aligner_bench.judges.base import AsksModels
 from aligner_bench.suites.types import Prompt, Suite
 
 RULE = (
@@ -82,7 +82,7 @@ def verdicts(
 
     ``pairs`` holds each suite and its number of comparisons.
     """
-    if not isinstance(judge, Asks):
+    if not isinstance(judge, AsksModels):
         return NOTHING
     total = NOTHING
     for suite, comparisons in pairs:
@@ -93,14 +93,16 @@ def verdicts(
 
 
 def audits(prices: Prices, judge: object, pairs: Sequence[Pair]) -> Expected:
-    """Return the estimate for a judge's verdicts on pairs whose texts are known; zero if it calls no model.
+    """Return the estimate for a judge's verdicts on pairs with known texts.
+
+    Zero for a judge that calls no model.
     """
-    if not isinstance(judge, Asks):
+    if not isinstance(judge, AsksModels):
         return NOTHING
     return sum((asked(prices, judge, pair) for pair in pairs), NOTHING)
 
 
-def asked(prices: Prices, judge: Asks, pair: Pair, times: int = 1) -> Expected:
+def asked(prices: Prices, judge: AsksModels, pair: Pair, times: int = 1) -> Expected:
     """Return the estimate for judging one pair ``times`` times."""
     total = NOTHING
     for model, request in judge.would_ask(pair):

@@ -39,13 +39,13 @@ def execute(experiment: Experiment, plan: Plan, bench: Workbench, store: Store) 
     bench.expect(len(blocks) * _phases(experiment) + 2)
     for places in blocks:
         _run_block(experiment, plan, places, judges, raters, bench, store)
-    bench.phase("judges and raters tried on what is known")
+    bench.phase("judge and rater audits")
     if experiment.canaries:
         store("canaries", [row for name, judge in judges.items() for row in canary_rows(name, judge, bench)])
     store("rater_audits", [row for name, rater in raters.items() for row in known_rows(name, rater, bench)])
     store("raters", [rater_row(name, rater, bench) for name, rater in raters.items()])
     store("audits", [row for name, judge in judges.items() for row in _audit(name, judge, bench)])
-    bench.phase("inspectors tried on known pairs")
+    bench.phase("inspector audits")
     store("inspectors", [row for name in experiment.inspectors for row in _held_out(experiment, name, bench)])
     store("judges", [_judge_row(experiment, name, judge, bench) for name, judge in judges.items()])
 

@@ -28,9 +28,9 @@ def weights_key(identity: Mapping[str, Any]) -> str:
 
 
 @dataclass
-class _Held:
+class _Entry:
     name: str
-    thing: Any
+    instance: Any
     size: int
     used: int
     loaded: bool = True
@@ -41,7 +41,7 @@ class Residency:
 
     def __init__(self, budget: int | None = None) -> None:
         self._budget = budget
-        self._held: dict[str, _Held] = {}
+        self._entries: dict[str, _Entry] = {}
         self._clock = 0
         self._planned: dict[str, int] = {}
         self.loads: dict[str, int] = {}
@@ -59,8 +59,8 @@ class Residency:
         for key, count in items.items():
             self._planned[key] = self._planned.get(key, 0) + count
 
-    def done(self, key: str, items: int) -> None:
-        """Subtract ``count`` completed items from those planned for a key."""
+    def complete(self, key: str, items: int) -> None:
+        """Subtract completed items from those planned for a key."""
         self._planned[key] = max(0, self._planned.get(key, 0) - items)
 
     def get(self, key: str, name: str, size: int, make: Callable[[], Any]) -> Any:
@@ -69,34 +69,34 @@ class Residency:
         The object may have methods ``load`` and ``unload``. Raises UsageError where it can never fit.
         """
         self._clock += 1
-        held = self._held.get(key)
-        if held is None or not held.loaded:
+        entry = self._entries.get(key)
+        if entry is None or not entry.loaded:
             self._make_room(name, size)
-            thing = held.thing if held else make()
-            if hasattr(thing, "limit_memory"):
-                thing.limit_memory(self._budget)
-            if hasattr(thing, "load"):
-                thing.load()
+            instance = entry.instance if entry else make()
+            if hasattr(instance, "limit_memory"):
+                instance.limit_memory(self._budget)
+            if hasattr(instance, "load"):
+                instance.load()
             self.loads[name] = self.loads.get(name, 0) + 1
-            held = self._held[key] = _Held(name, thing, size, self._clock)
-        held.used = self._clock
-        return held.thing
+            entry = self._entries[key] = _Entry(name, instance, size, self._clock)
+        entry.used = self._clock
+        return entry.instance
 
-    def known(self, key: str) -> Any:
+    def find(self, key: str) -> Any:
         """Return the object made under a key, loaded or not; None if there is none."""
-        return self._held[key].thing if key in self._held else None
+        return self._entries[key].instance if key in self._entries else None
 
-    def things(self) -> list[Any]:
+    def instances(self) -> list[Any]:
         """Return all objects made, loaded or not."""
-        return [held.thing for held in self._held.values()]
+        return [entry.instance for entry in self._entries.values()]
 
     def named(self, name: str) -> Any:
         """Return the object made for a name. Raises KeyError if there is none."""
-        return {held.name: held.thing for held in self._held.values()}[name]
+        return {entry.name: entry.instance for entry in self._entries.values()}[name]
 
     def resident(self) -> dict[str, int]:
         """Return the estimated bytes of each loaded object, by name."""
-        return {held.name: held.size for held in self._held.values() if held.loaded}
+        return {entry.name: entry.size for entry in self._entries.values() if entry.loaded}
 
     def _make_room(self, name: str, size: int) -> None:
         if size > self.budget:
@@ -106,17 +106,17 @@ class Residency:
                 "model or dtype"
             )
         while size and sum(self.resident().values()) + size > self.budget:
-            leaving = min(
-                (item for item in self._held.items() if item[1].loaded and item[1].size),
+            evicted = min(
+                (item for item in self._entries.items() if item[1].loaded and item[1].size),
                 key=lambda item: (self._planned.get(item[0], 0), item[1].used),
             )
-            self._unload(*leaving)
+            self._evict(*evicted)
 
-    def _unload(self, key: str, held: _Held) -> None:
-        self.unloads[held.name] = self.unloads.get(held.name, 0) + 1
-        if hasattr(held.thing, "unload"):
-            held.thing.unload()
-            held.loaded = False
+    def _evict(self, key: str, entry: _Entry) -> None:
+        self.unloads[entry.name] = self.unloads.get(entry.name, 0) + 1
+        if hasattr(entry.instance, "unload"):
+            entry.instance.unload()
+            entry.loaded = False
         else:
-            del self._held[key]
+            del self._entries[key]
         gc.collect()

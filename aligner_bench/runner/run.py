@@ -19,7 +19,8 @@ from aligner_bench.store.tables import Draft
 
 if TYPE_CHECKING:
     from aligner_bench.runner.plan import Plan
-    from aligner_bench.runner.workbench import Progress, Workbench
+    from aligner_bench.runner.progress import Progress
+    from aligner_bench.runner.workbench import Workbench
 
 _PACKAGES = ("aligner-bench", "torch", "transformers", "numpy", "scipy", "pyarrow")
 
@@ -42,8 +43,8 @@ def run(
     experiment's) ends the run with a BudgetError before it is exceeded. ``memory`` (GiB) limits what loaded
     models may take together (default: most of the device's memory).
     """
-    from aligner_bench.engines.costs import Purse, check_limit
-    from aligner_bench.runner.completed import is_finished, remember, work_digest
+    from aligner_bench.engines.costs import Spending, check_limit
+    from aligner_bench.runner.completed import is_completed, record_completed, work_digest
     from aligner_bench.runner.execute import execute
     from aligner_bench.runner.plan import make_plan
     from aligner_bench.runner.schedule import memory_limit, planned_items
@@ -53,15 +54,17 @@ def run(
     limit = memory_limit(memory)
     target = Path(out) if out else Path("runs") / experiment.name
     check_target(target, experiment.hash(), overwrite)
-    purse = Purse(experiment.known_prices(), experiment.max_cost if max_cost is None else max_cost)
-    check_limit(purse.prices, purse.limit)
+    spending = Spending(experiment.known_prices(), experiment.max_cost if max_cost is None else max_cost)
+    check_limit(spending.prices, spending.limit)
     suites = experiment.load_suites(data_dir)
     _check_models(experiment)
     started = datetime.now(UTC)
     with Ledger(ledger or cache_dir() / "ledger.sqlite") as book:
-        bench = Workbench(experiment.anchored_models(), experiment.inspectors, book, progress, purse, limit)
+        bench = Workbench(
+            experiment.anchored_models(), experiment.inspectors, book, progress, spending, limit
+        )
         work = work_digest(experiment, suites, bench)
-        if is_finished(book, work, target):
+        if is_completed(book, work, target):
             return Run(target, nothing_to_do=True)
         plan = make_plan(experiment, suites=suites)
         bench.plan(planned_items(plan, experiment))
@@ -72,7 +75,7 @@ def run(
         del plan, bench, suites  # release memory before large results are computed
         finished = finish(target, manifest)
         if not draft.failed:
-            remember(book, work, target)
+            record_completed(book, work, target)
     return finished
 
 
@@ -180,8 +183,8 @@ def _manifest(experiment: Experiment, facts: Facts, bench: Workbench, started: d
         "started": started.isoformat(timespec="seconds"),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": round((datetime.now(UTC) - started).total_seconds(), 1),
-        "ledger": {"done": bench.done, "reused": bench.reused},
-        "spent": bench.purse.summary(),
+        "ledger": {"done": bench.computed, "reused": bench.reused},
+        "spent": bench.spending.summary(),
         "model_loads": bench.loads,
         "model_unloads": bench.residency.unloads,
         "engines": bench.engine_facts(),

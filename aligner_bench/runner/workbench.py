@@ -1,17 +1,11 @@
-"""The services behind correctors and judges: every item goes through the ledger, in fixed batches.
-
-Batches are cut from the *whole* list of items before the ledger is asked, and a batch is stored in one
-transaction. A resumed run therefore computes exactly the batches an undisturbed one would have, and gives
-the same bytes. Engines that stream have no batches: their results are stored as they come.
-"""
+"""The services of correctors and judges: models and inspectors by name, behind the ledger."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from itertools import groupby, islice
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any, cast
 
 from aligner_bench.core.errors import UsageError, nearest
 from aligner_bench.core.hashing import digest
@@ -35,87 +29,18 @@ from aligner_bench.engines.base import (
     StreamingEngine,
     make_engine,
 )
-from aligner_bench.engines.costs import Purse, price_of
+from aligner_bench.engines.costs import Spending, price_of
 from aligner_bench.inspectors.backbone import families
 from aligner_bench.inspectors.base import InspectorSpec, inspector_identity
+from aligner_bench.runner.progress import Progress, Silent
 from aligner_bench.runner.residency import Residency, weights_key
+from aligner_bench.runner.stages import ItemT, ResultT, Stage, StageRunner
 from aligner_bench.store.ledger import Ledger
 
 if TYPE_CHECKING:
     from aligner_bench.inspectors.classifier import Classifier
 
-ItemT = TypeVar("ItemT")
-ResultT = TypeVar("ResultT")
-_WINDOW = 4096  # items of similar size from which an engine forms its batches
 _RANKER_BUNDLE = 4  # batches that a pair ranker gets at once; a kill loses at most these
-
-
-class Progress(Protocol):
-    """Receives the progress of a run."""
-
-    def phase(self, number: int, of: int, title: str) -> None:
-        """Begin step ``number`` of ``of``."""
-
-    def begin(self, stage: str, name: str, items: int, known: int) -> None:
-        """Begin a group of items of one model, ``known`` of which are reused from the ledger."""
-
-    def advance(self, items: int, tokens: int, usd: float = 0.0) -> None:
-        """Report a stored batch; ``usd`` is what the whole run has spent so far."""
-
-    def end(self) -> None:
-        """End the group."""
-
-
-class Silent:
-    """Progress that prints nothing."""
-
-    def phase(self, number: int, of: int, title: str) -> None:
-        """Ignore."""
-
-    def begin(self, stage: str, name: str, items: int, known: int) -> None:
-        """Ignore."""
-
-    def advance(self, items: int, tokens: int, usd: float = 0.0) -> None:
-        """Ignore."""
-
-    def end(self) -> None:
-        """Ignore."""
-
-
-@dataclass
-class _Stage(Generic[ItemT, ResultT]):
-    """One kind of work on one model: how its items are keyed, batched, computed and stored."""
-
-    name: str
-    model: str
-    batch_size: int
-    key: Callable[[ItemT], str]
-    group: Callable[[ItemT], str]  # only items of one group share a batch
-    size: Callable[[ItemT], int]  # items of similar size share a batch
-    run: Callable[[Sequence[ItemT]], list[ResultT]]
-    encode: Callable[[ResultT], Any]
-    decode: Callable[[Any], ResultT]
-    keep: Callable[[ResultT], bool] = lambda _: True
-    tokens: Callable[[ResultT], int] = lambda _: 0
-    at_most: Callable[[ItemT], float] = lambda _: 0.0  # upper bound of an item's cost in US dollars
-    cost: Callable[[ItemT, ResultT], float] = lambda _, __: 0.0  # actual cost of an item in US dollars
-    # Replaces batches where the engine streams: all items at once, results as they arrive.
-    flow: Callable[[Mapping[str, ItemT], Hooks], Iterator[Mapping[str, ResultT]]] | None = None
-    # Replaces batch_size where the engine forms batches: indices of the items of each.
-    cut: Callable[[Sequence[ItemT]], list[list[int]]] | None = None
-
-    def batches(self, items: Mapping[str, ItemT]) -> Iterator[list[str]]:
-        """Return the keys of all items in batches that depend on the items alone."""
-
-        def rank(key: str) -> tuple[str, int, str]:
-            return self.group(items[key]), self.size(items[key]), key
-
-        for _, group in groupby(sorted(items, key=rank), key=lambda key: self.group(items[key])):
-            while batch := list(islice(group, self.batch_size if self.cut is None else _WINDOW)):
-                if self.cut is None:
-                    yield batch
-                else:
-                    yield from ([batch[i] for i in part] for part in self.cut([items[k] for k in batch]))
 
 
 def _plain(completion: Completion) -> dict[str, Any]:
@@ -134,21 +59,19 @@ class Workbench:
         inspectors: Mapping[str, InspectorSpec],
         ledger: Ledger,
         progress: Progress | None = None,
-        purse: Purse | None = None,
+        spending: Spending | None = None,
         memory: int | None = None,
     ) -> None:
         self._models = models
-        self.purse = purse or Purse({name: price_of(spec) for name, spec in models.items()})
+        self.spending = spending or Spending({name: price_of(spec) for name, spec in models.items()})
         self._inspectors = inspectors
-        self._ledger = ledger
         self._progress = progress or Silent()
+        self._stages = StageRunner(ledger, self._progress, self.spending)
         self.residency = Residency(memory)
         self._families: dict[str, tuple[str, ...]] = {}
         self._facts: dict[str, dict[str, Any]] | None = None
         self._identities: dict[str, dict[str, Any]] = {}
         self._phase = self._phases = 0
-        self.done: dict[str, int] = {}
-        self.reused: dict[str, int] = {}
 
     def expect(self, phases: int) -> None:
         """Set the number of progress steps."""
@@ -158,6 +81,16 @@ class Workbench:
         """Begin the next progress step."""
         self._phase += 1
         self._progress.phase(self._phase, max(self._phases, self._phase), title)
+
+    @property
+    def computed(self) -> dict[str, int]:
+        """Items computed, by stage."""
+        return self._stages.computed
+
+    @property
+    def reused(self) -> dict[str, int]:
+        """Items reused from the ledger, by stage."""
+        return self._stages.reused
 
     @property
     def loads(self) -> dict[str, int]:
@@ -192,7 +125,7 @@ class Workbench:
         """
         identity = self.identity(model)
         by_item = not self._model(model).live
-        stage = _Stage[Request, Completion](
+        stage = Stage[Request, Completion](
             "complete",
             model,
             self._model(model).items_at_once,
@@ -204,20 +137,20 @@ class Workbench:
             decode=lambda value: Completion(**value),
             keep=lambda completion: completion.status != "error",
             tokens=lambda completion: completion.completion_tokens,
-            at_most=lambda request: self.purse.at_most(model, request),
-            cost=lambda _, completion: self.purse.cost_of(model, completion),
-            flow=self._completions(model) if self._streams(model) else None,
+            at_most=lambda request: self.spending.at_most(model, request),
+            cost=lambda _, completion: self.spending.cost_of(model, completion),
+            stream=self._completions(model) if self._streams(model) else None,
             cut=(lambda batch: self._cutter(model).cut(batch)) if self._cuts(model) else None,
         )
         found = self._through(stage, self._in_form(model, requests))
-        return [replace(completion, cost=self.purse.cost_of(model, completion)) for completion in found]
+        return [replace(completion, cost=self.spending.cost_of(model, completion)) for completion in found]
 
     def choose(
         self, model: str, requests: Sequence[Request], choices: Sequence[str]
     ) -> list[dict[str, float]]:
         """Return the probability of each choice as the next token, in the order of the requests."""
         identity = self.identity(model)
-        stage = _Stage[Request, dict[str, float]](
+        stage = Stage[Request, dict[str, float]](
             "choose",
             model,
             self._model(model).choices_at_once,
@@ -229,19 +162,19 @@ class Workbench:
             decode=dict,
             keep=bool,  # an empty mapping is a failed call
             # Probabilities come without token counts, so their cost is estimated.
-            at_most=lambda request: self.purse.at_most(model, request, 1),
-            cost=lambda request, _: self.purse.at_most(model, request, 1),
-            flow=self._choices(model, choices) if self._streams(model) else None,
+            at_most=lambda request: self.spending.at_most(model, request, 1),
+            cost=lambda request, _: self.spending.at_most(model, request, 1),
+            stream=self._choices(model, choices) if self._streams(model) else None,
             cut=(lambda batch: self._cutter(model).cut(batch, 1)) if self._cuts(model) else None,
         )
         found = self._through(stage, self._in_form(model, requests))
-        costs = [self.purse.at_most(model, request, 1) for request in requests]
+        costs = [self.spending.at_most(model, request, 1) for request in requests]
         return [Chosen.of(chosen, cost) for chosen, cost in zip(found, costs, strict=True)]
 
     def score(self, inspector: str, pairs: Sequence[tuple[str, str]]) -> list[Score]:
         """Return scores of (prompt, answer) pairs, in their order."""
         identity = self.identity(inspector)
-        stage = _Stage[tuple[str, str], Score](
+        stage = Stage[tuple[str, str], Score](
             "score",
             inspector,
             self._inspectors[inspector].batch_size or DEFAULT_BATCH,
@@ -258,7 +191,7 @@ class Workbench:
     def rank(self, ranker: Ranker, pairs: Sequence[PairText]) -> list[PairLogit]:
         """Return the logits of a pair ranker, which forms its own batches by token length."""
         identity = ranker.identity()
-        stage = _Stage[PairText, PairLogit](
+        stage = Stage[PairText, PairLogit](
             "rank",
             ranker.model,
             _RANKER_BUNDLE * ranker.batch_size,
@@ -272,83 +205,17 @@ class Workbench:
         )
         return self._through(stage, pairs)
 
-    def _through(self, stage: _Stage[ItemT, ResultT], items: Sequence[ItemT]) -> list[ResultT]:
-        """Return results in the order of the items: reused from the ledger, or computed and stored."""
-        keys = [stage.key(item) for item in items]
-        unique = dict(zip(keys, items, strict=True))
-        found = {key: stage.decode(value) for key, value in self._ledger.get(unique).items()}
-        self.reused[stage.name] = self.reused.get(stage.name, 0) + len(found)
-        if len(found) < len(unique):
-            self._progress.begin(stage.name, stage.model, len(unique), len(found))
-            if stage.flow is not None:
-                found |= self._flow(stage, {key: unique[key] for key in unique if key not in found})
-            else:
-                found |= self._in_batches(stage, unique, found)
-            self._progress.end()
+    def _through(self, stage: Stage[ItemT, ResultT], items: Sequence[ItemT]) -> list[ResultT]:
+        """Return the stage's results in the order of the items, and update the residency's plan."""
+        results = self._stages.run(stage, items)
         if stage.model in self._models or stage.model in self._inspectors:
-            self.residency.done(self.place(stage.model), len(items))
-        return [found[key] for key in keys]
-
-    def _in_batches(
-        self, stage: _Stage[ItemT, ResultT], unique: Mapping[str, ItemT], known: Mapping[str, ResultT]
-    ) -> dict[str, ResultT]:
-        found: dict[str, ResultT] = {}
-        for batch in stage.batches(unique):
-            missing = {key: unique[key] for key in batch if key not in known}
-            if missing:
-                allowed = self._affordable(stage, missing)
-                found |= self._compute(stage, allowed)
-                if len(allowed) < len(missing):
-                    raise self.purse.stop()
-        return found
-
-    def _flow(self, stage: _Stage[ItemT, ResultT], missing: Mapping[str, ItemT]) -> dict[str, ResultT]:
-        """Compute all missing items through one stream; store each bundle before requesting the next."""
-        assert stage.flow is not None
-        found: dict[str, ResultT] = {}
-        hooks = Hooks(
-            may_start=lambda key: self.purse.reserve(stage.at_most(missing[key])),
-            finished=lambda key, done: self.purse.settle(
-                stage.at_most(missing[key]), self.purse.cost_of(stage.model, done)
-            ),
-            notes=self._ledger,
-        )
-        for bundle in stage.flow(missing, hooks):
-            self._store(stage, bundle)
-            found |= bundle
-        if len(found) < len(missing):
-            raise self.purse.stop()
-        return found
-
-    def _store(self, stage: _Stage[ItemT, ResultT], fresh: Mapping[str, ResultT]) -> None:
-        kept = {key: stage.encode(result) for key, result in fresh.items() if stage.keep(result)}
-        self._ledger.put(stage.name, kept)
-        self.done[stage.name] = self.done.get(stage.name, 0) + len(fresh)
-        tokens = sum(stage.tokens(result) for result in fresh.values())
-        self._progress.advance(len(fresh), tokens, self.purse.spent)
-
-    def _affordable(self, stage: _Stage[ItemT, ResultT], batch: Mapping[str, ItemT]) -> dict[str, ItemT]:
-        """Return the items of a batch that fit the cost limit and reserve their cost; all without a limit."""
-        allowed = {}
-        for key, item in batch.items():
-            if not self.purse.reserve(stage.at_most(item)):
-                break
-            allowed[key] = item
-        return allowed
-
-    def _compute(self, stage: _Stage[ItemT, ResultT], batch: Mapping[str, ItemT]) -> dict[str, ResultT]:
-        if not batch:
-            return {}
-        fresh = dict(zip(batch, stage.run(list(batch.values())), strict=True))
-        for key, result in fresh.items():
-            self.purse.settle(stage.at_most(batch[key]), stage.cost(batch[key], result))
-        self._store(stage, fresh)
-        return fresh
+            self.residency.complete(self.place(stage.model), len(items))
+        return results
 
     def close(self) -> None:
         """Release servers and devices that engines hold. Facts about engines stay available."""
         self._facts = self.engine_facts()
-        for engine in self.residency.things():
+        for engine in self.residency.instances():
             getattr(engine, "close", lambda: None)()
 
     def engine_facts(self) -> dict[str, dict[str, Any]]:
@@ -356,7 +223,7 @@ class Workbench:
         if self._facts is not None:
             return self._facts
         used = [name for name in self.loads if name in self._models]
-        engines = {name: self.residency.known(self.place(name)) for name in used}
+        engines = {name: self.residency.find(self.place(name)) for name in used}
         facts: dict[str, dict[str, Any]] = {n: getattr(e, "facts", dict)() for n, e in engines.items()}
         return {name: said for name, said in facts.items() if said}
 
@@ -417,10 +284,7 @@ class Workbench:
 
     def _keep_scores(self, name: str, pairs: Sequence[tuple[str, str]], scores: Sequence[Score]) -> None:
         keys = [_score_key(self.identity(name), pair) for pair in pairs]
-        known = self._ledger.get(keys)
-        fresh = {k: asdict(score) for k, score in zip(keys, scores, strict=True) if k not in known}
-        self._ledger.put("score", fresh)
-        self.done["score"] = self.done.get("score", 0) + len(fresh)
+        self._stages.add("score", {k: asdict(score) for k, score in zip(keys, scores, strict=True)})
 
     def _classifier(self, family: tuple[str, ...]) -> Classifier:
         from aligner_bench.inspectors.classifier import Classifier, classifier_bytes
