@@ -12,16 +12,15 @@ from aligner_bench.core.files import write_text
 from aligner_bench.results.compute import compute
 from aligner_bench.results.facts import Facts
 from aligner_bench.results.schema import Results
+from aligner_bench.store.folder import RunFolder
 from aligner_bench.store.seal import sealed
 from aligner_bench.store.tables import (
     COLUMNS,
     DERIVED,
     Draft,
     Row,
-    Table,
     columns_of,
     open_table,
-    read_table,
     write_table,
 )
 from aligner_bench.store.traces import trajectory_rows
@@ -30,32 +29,17 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class Run:
+class Run(RunFolder):
     """A finished run, read from its folder."""
 
     def __init__(self, path: str | Path, nothing_to_do: bool = False) -> None:
-        self.path = Path(path)
+        super().__init__(path)
         self.nothing_to_do = nothing_to_do  # it was asked for again and stands as it was
         self._results: Results | None = None
-        self._tables: Mapping[str, Table] | None = None
-        file = self.path / "manifest.json"
-        if not file.is_file():
-            raise UsageError(f"{self.path}: is not a run folder (no manifest.json in it)")
         try:
-            self.manifest: dict[str, Any] = json.loads(file.read_text("utf-8"))
             self._facts = _facts_from(self.manifest["facts"])
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
-            raise UsageError(f"{file}: is not a run's manifest ({error})") from error
-
-    def rows(self, table: str) -> list[Row]:
-        """One table as plain rows: prompts, responses, verdicts, audits, inspectors or judges."""
-        return read_table(table, self.path / f"{table}.parquet")
-
-    def tables(self) -> Mapping[str, Table]:
-        """All tables, their rows made only as they are looked at."""
-        if self._tables is None:
-            self._tables = {name: open_table(name, self.path / f"{name}.parquet") for name in COLUMNS}
-        return self._tables
+        except (KeyError, TypeError) as error:
+            raise UsageError(f"{self.path / 'manifest.json'}: is not a run's manifest ({error})") from error
 
     @property
     def facts(self) -> Facts:
@@ -123,7 +107,7 @@ def finish(target: Path, manifest: dict[str, Any]) -> Run:
     write_table("trajectories", trajectory_rows(stored["responses"]), target / "trajectories.parquet")
     write_text(target / "manifest.json", json.dumps(sealed(manifest, stored), indent=1))
     finished = Run(target)
-    finished._tables = stored
+    finished.keep(stored)
     write_text(target / "leaderboard.json", finished.results().model_dump_json(indent=1) + "\n")
     finished.report()
     return finished

@@ -8,7 +8,7 @@ import pytest
 
 import aligner_bench
 from aligner_bench.engines.base import model_spec
-from aligner_bench.engines.memory import model_bytes, resident_bytes
+from aligner_bench.engines.memory import model_bytes
 from aligner_bench.experiment.experiment import Experiment
 from tests.engines.tiny_llama import write_tiny_llama
 
@@ -74,7 +74,7 @@ def test_with_and_without_its_chat_template_a_model_is_loaded_once(home, models,
 
 
 def test_where_one_fits_at_a_time_they_take_turns_and_say_the_same(home, roomy):
-    size = resident_bytes(model_spec(engine="hf", model=str(home / "up"))) / 2**30
+    size = model_spec(engine="hf", model=str(home / "up")).resident_bytes() / 2**30
     narrow = aligner_bench.run(
         Experiment.load(home / "exp.yaml"), home / "narrow", ledger=home / "b.sqlite", memory=1.5 * size
     )
@@ -120,10 +120,8 @@ def test_weights_are_counted_without_loading(home, models):
 
     loaded = AutoModelForCausalLM.from_pretrained(home / "up", dtype=torch.float32)
     names = {p.data_ptr(): p.numel() for p in loaded.parameters()}
-    spec = model_spec(engine="hf", model=str(home / "up"))
-    assert model_bytes(spec) == 4 * sum(names.values())
-    packaged = model_spec(engine="hf", model="smollm2-135m-instruct", dtype="bfloat16")
-    assert model_bytes(packaged) == 2 * 134_515_008
+    assert model_bytes(str(home / "up"), "float32") == 4 * sum(names.values())
+    assert model_bytes("smollm2-135m-instruct", "bfloat16") == 2 * 134_515_008
 
 
 def test_the_workbench_says_what_leaves(home, tmp_path):

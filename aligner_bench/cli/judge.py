@@ -200,7 +200,7 @@ def _rejudged(
     if experiment is not None:
         source = Experiment.load(experiment)
     elif "experiment" in run.manifest:
-        source = Experiment.model_validate(run.manifest["experiment"])
+        source = Experiment.stored(run.manifest["experiment"])
     else:
         raise UsageError(
             f"{run.path}: names no experiment; say with --experiment where judge {judge!r} is defined"

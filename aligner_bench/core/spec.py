@@ -63,13 +63,13 @@ def _detailed(cls: type[BaseModel], fault: dict[str, Any]) -> InitErrorDetails:
     """One fault for re-raising; an unknown field gets the nearest field of its class."""
     kind, loc = fault["type"], tuple(fault["loc"])
     if kind == "extra_forbidden" and len(loc) == 1:
-        message = f"unknown field {str(loc[0])!r}; {nearest(str(loc[0]), cls.model_fields)}"
+        message = f"unknown key; {nearest(str(loc[0]), cls.model_fields)}"
         return _init(PydanticCustomError("unknown_field", "{message}", {"message": message}), loc, fault)
+    if "ctx" in fault and "message" in fault["ctx"]:
+        return _init(PydanticCustomError(kind, "{message}", fault["ctx"]), loc, fault)
     if kind == "value_error":
         message = str(fault["ctx"]["error"])
         return _init(PydanticCustomError("value_error", "{message}", {"message": message}), loc, fault)
-    if "ctx" in fault and "message" in fault["ctx"]:
-        return _init(PydanticCustomError(kind, "{message}", fault["ctx"]), loc, fault)
     return InitErrorDetails(type=kind, loc=loc, input=fault["input"], ctx=fault.get("ctx", {}))
 
 

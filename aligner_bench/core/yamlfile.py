@@ -137,9 +137,18 @@ def validated(model: type[ModelT], document: YamlDocument) -> ModelT:
     try:
         return model.model_validate(document.data, context={"folder": document.path.parent})
     except ValidationError as error:
-        raise document.error(
-            (fault["loc"], _message(dict(fault))) for fault in error.errors(include_url=False)
-        ) from None
+        faults = _without_echoes([dict(fault) for fault in error.errors(include_url=False)])
+        raise document.error((fault["loc"], _message(fault)) for fault in faults) from None
+
+
+def _without_echoes(faults: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The faults without those that say a list is too short because its only item is faulty."""
+    others = [fault["loc"] for fault in faults if fault["type"] != "too_short"]
+
+    def echoes(at: Location) -> bool:
+        return any(other[: len(at)] == at for other in others)
+
+    return [fault for fault in faults if fault["type"] != "too_short" or not echoes(fault["loc"])]
 
 
 def _message(fault: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from aligner_bench.core.errors import UsageError
 from aligner_bench.core.files import file_digest
+from aligner_bench.engines.gguf import converted_gguf
 
 
 class _Package(NamedTuple):
@@ -68,7 +69,5 @@ def weights_digest(folder: Path) -> str:
 
 def converted_smollm2() -> Path:
     """Return the folder of SmolLM2 in float32, converted from GGUF on first use (about 30 s)."""
-    from aligner_bench.engines.gguf import converted_gguf
-
     source = embedded_path(SMOLLM2)
     return converted_gguf(source, f"{SMOLLM2}-{file_digest(source)[:16]}")

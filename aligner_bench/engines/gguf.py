@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 
 from aligner_bench.core.cache import cache_dir
 from aligner_bench.core.errors import MissingExtraError, UsageError
+from aligner_bench.core.files import atomic_folder
 
 _MAGIC = b"GGUF"
 _ENDS = 8 << 20
@@ -164,7 +165,6 @@ def converted_gguf(source: Path, label: str) -> Path:
 
     Raises UsageError where transformers cannot read the file's architecture.
     """
-    from aligner_bench.core.files import atomic_folder
 
     target = cache_dir() / "models" / label
     if not target.exists():

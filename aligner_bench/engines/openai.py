@@ -21,6 +21,7 @@ from aligner_bench.core.types import Completion, Request
 from aligner_bench.engines.api_keys import api_key, url_secrets
 from aligner_bench.engines.base import Hooks
 from aligner_bench.engines.call_fields import OpenAIFields
+from aligner_bench.engines.openai_batch import Batches
 from aligner_bench.engines.openai_calls import Caller
 from aligner_bench.engines.openai_wire import Call, Dialect, shares
 from aligner_bench.engines.streaming import Loop, bundles
@@ -111,8 +112,6 @@ class OpenAIEngine:
     def _stream(self, calls: Mapping[str, Call], hooks: Hooks) -> Iterator[dict[str, Completion]]:
         assert self._caller is not None, "load comes first"
         if self._spec.batch_api:
-            from aligner_bench.engines.openai_batch import Batches
-
             yield from Batches(self._caller, self._url, self._key, self.identity(), hooks).stream(calls)
             return
         caller = self._caller

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import PrivateAttr
 
@@ -25,6 +26,7 @@ from aligner_bench.suites.types import Suite
 _SMOKE_ITEMS = 16
 NOT_HASHED = ("name", "description", "max_cost")
 """Fields that do not affect a run's results."""
+_NONE = object()
 
 
 class Experiment(ExperimentFile):
@@ -49,6 +51,15 @@ class Experiment(ExperimentFile):
         _check_judges(experiment, document)
         return experiment
 
+    @classmethod
+    def stored(cls, data: dict[str, Any]) -> Experiment:
+        """Return a manifest's experiment; runs of version 0.1 hold all engines' fields for each model."""
+        models = {
+            name: {field: value for field, value in spec.items() if value != MODEL_DEFAULTS.get(field, _NONE)}
+            for name, spec in data["models"].items()
+        }
+        return cls.model_validate({**data, "models": models})
+
     @property
     def scale(self) -> Literal["full", "smoke"]:
         """``smoke`` where every model has been replaced by its small stand-in."""
@@ -56,9 +67,7 @@ class Experiment(ExperimentFile):
 
     def hash(self) -> str:
         """Return the SHA-256 of the file's content without name, description and cost limit."""
-        data = self.model_dump(mode="json", exclude=set(NOT_HASHED))
-        data["models"] = {name: MODEL_DEFAULTS | spec for name, spec in data["models"].items()}
-        return digest([self._scale, data])
+        return experiment_hash(self.model_dump(mode="json"), self._scale)
 
     def known_prices(self) -> dict[str, KnownPrice | None]:
         """Return every model's price; None where none is known."""
@@ -123,6 +132,16 @@ class Experiment(ExperimentFile):
 
     def _anchor(self, path: Path) -> Path:
         return (self._folder or Path()) / path.expanduser()
+
+
+def experiment_hash(data: Mapping[str, Any], scale: str) -> str:
+    """Return the SHA-256 of an experiment's plain data without name, description and cost limit.
+
+    Missing model fields of version 0.1 are filled with their defaults, so that hashes stay the same.
+    """
+    said = {key: value for key, value in data.items() if key not in NOT_HASHED}
+    said["models"] = {name: MODEL_DEFAULTS | spec for name, spec in data["models"].items()}
+    return digest([scale, said])
 
 
 def find_experiment(path: str | Path) -> Path:

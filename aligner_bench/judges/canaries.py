@@ -12,6 +12,7 @@ from typing import Literal
 
 from aligner_bench.core.types import Pair
 from aligner_bench.inspectors.base import PACKAGED, packaged_pairs
+from aligner_bench.suites.load import load_suite
 from aligner_bench.texts.match import matches
 
 IDENTITY_SLACK = 0.01
@@ -124,8 +125,6 @@ def _packaged() -> list[KnownPair]:
 
 def _fact_pairs() -> list[KnownPair]:
     """Return pairs from the quick facts: the correct short answer against another question's."""
-    from aligner_bench.suites.load import load_suite
-
     prompts = load_suite("quick-facts").prompts
     first = [prompt.references[0] for prompt in prompts]
     wrong = [_wrong(p.references, first[i + 1 :] + first[:i]) for i, p in enumerate(prompts)]

@@ -18,7 +18,11 @@ from pydantic import Field
 from aligner_bench.core.errors import UsageError, nearest
 from aligner_bench.core.hashing import digest
 from aligner_bench.core.types import Pair, Services, Verdict
+from aligner_bench.inspectors.base import PACKAGED, packaged_pairs
 from aligner_bench.judges.base import Fault, Judge, JudgeContext, JudgeSpec
+from aligner_bench.store.alpaca_files import read_results
+from aligner_bench.store.alpaca_verdicts import verdict_of
+from aligner_bench.store.folder import RunFolder
 from aligner_bench.store.tables import Row, group, storable
 
 KIND = "recorded"
@@ -136,9 +140,7 @@ def _chosen(path: Path, judge: str | None, names: Sequence[str]) -> str:
 
 
 def _from_run(folder: Path, judge: str | None) -> Recording:
-    from aligner_bench.runs import Run
-
-    run = Run(folder)
+    run = RunFolder(folder)
     judges = {row["judge"]: row for row in run.rows("judges")}
     name = _chosen(folder, judge, list(judges))
     rows = [row for row in run.rows("verdicts") if row["judge"] == name]
@@ -159,7 +161,7 @@ def _from_run(folder: Path, judge: str | None) -> Recording:
     )
 
 
-def _by_texts(run: Any, rows: Sequence[Row]) -> Iterator[tuple[_Place, Sequence[Row]]]:
+def _by_texts(run: RunFolder, rows: Sequence[Row]) -> Iterator[tuple[_Place, Sequence[Row]]]:
     """Yield the verdicts by prompt id and by prompt text; pairs without an answer are left out."""
     texts = {(r["suite"], r["system"], r["prompt_id"]): r["text"] for r in run.rows("responses")}
     prompts = {(r["suite"], r["prompt_id"]): r["prompt"] for r in run.rows("prompts")}
@@ -174,8 +176,6 @@ def _by_texts(run: Any, rows: Sequence[Row]) -> Iterator[tuple[_Place, Sequence[
 
 def _audited(audits: Sequence[Row]) -> Iterator[tuple[_Place, Sequence[Row]]]:
     """Yield verdicts on packaged pairs with a known winner, whose texts are not in the run."""
-    from aligner_bench.inspectors.base import PACKAGED, packaged_pairs
-
     known = {pair.pair_id: pair for criterion in PACKAGED for pair in packaged_pairs(criterion, "held_out")}
     for (pair_id,), found in group(audits, "pair_id").items():
         if pair_id in known:
@@ -184,9 +184,6 @@ def _audited(audits: Sequence[Row]) -> Iterator[tuple[_Place, Sequence[Row]]]:
 
 def _from_annotations(path: Path, judge: str | None) -> Recording:
     """Return AlpacaEval's annotations; the order is known only where the judge's raw reply shows it."""
-    from aligner_bench.store.alpaca_files import read_results
-    from aligner_bench.store.alpaca_verdicts import verdict_of
-
     [file] = read_results([path])
     if not file.annotations:
         raise UsageError(f"{path}: holds outputs, not annotations")

@@ -7,20 +7,27 @@ from contextlib import closing
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aligner_bench.core.cache import cache_dir
 from aligner_bench.core.errors import UsageError
 from aligner_bench.core.hardware import hardware
+from aligner_bench.engines.base import make_engine
+from aligner_bench.engines.costs import Spending, check_limit
 from aligner_bench.experiment.experiment import Experiment
+from aligner_bench.experiment.profiles import FAIR, PROFILES
+from aligner_bench.inspectors.base import inspector_identity
+from aligner_bench.papers.spec import cells
 from aligner_bench.results.facts import Facts
+from aligner_bench.runner.completed import is_completed, record_completed, work_digest
+from aligner_bench.runner.execute import execute
+from aligner_bench.runner.plan import Plan, make_plan
+from aligner_bench.runner.progress import Progress
+from aligner_bench.runner.schedule import memory_limit, planned_items
+from aligner_bench.runner.workbench import Workbench
 from aligner_bench.runs import Run, check_target, finish
+from aligner_bench.store.ledger import Ledger
 from aligner_bench.store.tables import Draft
-
-if TYPE_CHECKING:
-    from aligner_bench.runner.plan import Plan
-    from aligner_bench.runner.progress import Progress
-    from aligner_bench.runner.workbench import Workbench
 
 _PACKAGES = ("aligner-bench", "torch", "transformers", "numpy", "scipy", "pyarrow")
 
@@ -43,14 +50,6 @@ def run(
     experiment's) ends the run with a BudgetError before it is exceeded. ``memory`` (GiB) limits what loaded
     models may take together (default: most of the device's memory).
     """
-    from aligner_bench.engines.costs import Spending, check_limit
-    from aligner_bench.runner.completed import is_completed, record_completed, work_digest
-    from aligner_bench.runner.execute import execute
-    from aligner_bench.runner.plan import make_plan
-    from aligner_bench.runner.schedule import memory_limit, planned_items
-    from aligner_bench.runner.workbench import Workbench
-    from aligner_bench.store.ledger import Ledger
-
     limit = memory_limit(memory)
     target = Path(out) if out else Path("runs") / experiment.name
     check_target(target, experiment.hash(), overwrite)
@@ -81,9 +80,6 @@ def run(
 
 def _check_models(experiment: Experiment) -> None:
     """Find every model's identity before work starts. Raises UsageError for a missing file or package."""
-    from aligner_bench.engines.base import make_engine
-    from aligner_bench.inspectors.base import inspector_identity
-
     engines = {name: make_engine(spec) for name, spec in experiment.anchored_models().items()}
     for engine in engines.values():
         engine.identity()
@@ -135,8 +131,6 @@ def _paper(experiment: Experiment, plan: Plan) -> dict[str, Any] | None:
 
     The run stores its cells, so that later editions of the table change no result.
     """
-    from aligner_bench.papers.spec import cells
-
     if experiment.paper is None:
         return None
     found = cells(experiment.paper, experiment.pairs(), [suite.name for suite in plan.suites])
@@ -145,16 +139,12 @@ def _paper(experiment: Experiment, plan: Plan) -> dict[str, Any] | None:
 
 def _profile(experiment: Experiment) -> list[str]:
     """Return the sentence on a profile other than ``fair``: how it treats the two sides."""
-    from aligner_bench.experiment.profiles import FAIR, PROFILES
-
     profile = PROFILES[experiment.profile]
     return [] if profile is FAIR else [f"Profile {experiment.profile}: {profile.words}."]
 
 
 def _weights(experiment: Experiment) -> list[str]:
     """Return what engines report on each model's weights, such as quantisation."""
-    from aligner_bench.engines.base import make_engine
-
     said = {
         name: getattr(make_engine(spec), "weights_note", str)()
         for name, spec in experiment.anchored_models().items()

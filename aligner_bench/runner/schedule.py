@@ -8,6 +8,7 @@ from aligner_bench.core.errors import UsageError
 from aligner_bench.core.hashing import digest
 from aligner_bench.engines.base import ModelSpec, make_engine
 from aligner_bench.inspectors.base import inspector_identity
+from aligner_bench.inspectors.classifier import classifier_bytes
 from aligner_bench.runner.residency import weights_key
 
 if TYPE_CHECKING:
@@ -63,8 +64,6 @@ def _weights(experiment: Experiment, name: str) -> tuple[str, int | None]:
     Planning works where models or their engines are missing: a model that is not found is listed without a
     size, and a model whose engine is not installed is listed by itself.
     """
-    from aligner_bench.inspectors.classifier import classifier_bytes
-
     try:
         if name in experiment.inspectors:
             inspector = experiment.inspectors[name]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from aligner_bench.core.errors import UsageError, nearest
 from aligner_bench.core.hashing import digest
@@ -32,13 +32,11 @@ from aligner_bench.engines.base import (
 from aligner_bench.engines.costs import Spending, price_of
 from aligner_bench.inspectors.backbone import families
 from aligner_bench.inspectors.base import InspectorSpec, inspector_identity
+from aligner_bench.inspectors.classifier import Classifier, classifier_bytes
 from aligner_bench.runner.progress import Progress, Silent
 from aligner_bench.runner.residency import Residency, weights_key
 from aligner_bench.runner.stages import ItemT, ResultT, Stage, StageRunner
 from aligner_bench.store.ledger import Ledger
-
-if TYPE_CHECKING:
-    from aligner_bench.inspectors.classifier import Classifier
 
 _RANKER_BUNDLE = 4  # batches that a pair ranker gets at once; a kill loses at most these
 
@@ -287,8 +285,6 @@ class Workbench:
         self._stages.add("score", {k: asdict(score) for k, score in zip(keys, scores, strict=True)})
 
     def _classifier(self, family: tuple[str, ...]) -> Classifier:
-        from aligner_bench.inspectors.classifier import Classifier, classifier_bytes
-
         specs = [self._inspectors[name] for name in family]
         key = digest([self.identity(name) for name in family])
         classifier: Classifier = self.residency.get(

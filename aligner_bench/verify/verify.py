@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from aligner_bench.core.errors import UsageError
-from aligner_bench.core.hashing import digest
-from aligner_bench.experiment.experiment import NOT_HASHED
+from aligner_bench.experiment.experiment import experiment_hash
 from aligner_bench.results.claims import Claim, claims, differing, leaves, short
 from aligner_bench.results.compute import compute
 from aligner_bench.results.schema import Results
@@ -107,10 +106,9 @@ def _seal_faults(run: Run) -> Iterator[str]:
     if manifest_digest(run.manifest) != seal.get("manifest"):
         yield "manifest.json: was changed after the run (its own digest does not fit)"
     facts, experiment = run.manifest["facts"], run.manifest.get("experiment")
-    if isinstance(experiment, dict) and "systems" in experiment and "models" in experiment:
-        said = {key: value for key, value in experiment.items() if key not in NOT_HASHED}
-        if digest([facts["scale"], said]) != facts["experiment_hash"]:
-            yield "manifest.json: facts.experiment_hash is not the hash of the experiment in it"
+    whole = isinstance(experiment, dict) and "systems" in experiment and "models" in experiment
+    if whole and experiment_hash(experiment, facts["scale"]) != facts["experiment_hash"]:
+        yield "manifest.json: facts.experiment_hash is not the hash of the experiment in it"
 
 
 def _tables(run: Run, found: Verification) -> dict[str, list[Row]] | None:

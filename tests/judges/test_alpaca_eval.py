@@ -337,7 +337,7 @@ def test_long_answers_are_cut_and_counted(tmp_path):
         ("{kind: alpaca_eval, annotator: claude_2}", "is asked through anthropic_completions"),
         ("{kind: alpaca_eval, annotator: alpaca_farm_greedy_gpt4}", "5 pairs in one prompt"),
         (f"{{kind: alpaca_eval, annotator: {GPT4}, model: curent}}", "did you mean 'current'?"),
-        (f"{{kind: alpaca_eval, annotator: {GPT4}, order: once}}", "judges.gpt.alpaca_eval.order"),
+        (f"{{kind: alpaca_eval, annotator: {GPT4}, order: once}}", "judges.gpt.order"),
     ],
 )
 def test_what_is_wrong_is_one_line_with_file_line_and_field(tmp_path, judge, problem):

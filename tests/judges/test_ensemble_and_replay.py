@@ -122,7 +122,7 @@ def test_naming_the_ensemble_names_its_members(tmp_path):
         ("  top: {kind: ensemble, judges: [panel, length]}\n", "panel is an ensemble itself"),
         ("  top: {kind: ensemble, judges: [length, length]}\n", "names a judge twice"),
         ("  top: {kind: ensemble, judges: [length, leters]}\n", "did you mean 'letters'?"),
-        ("  top: {kind: ensemble, judges: [length]}\n", "judges.top.ensemble.judges"),
+        ("  top: {kind: ensemble, judges: [length]}\n", "judges.top.judges"),
         ("  top: {kind: replay, path: old.jsonl}\n", "call it recorded-top"),
         ("  recorded-top: {kind: replay, path: nowhere}\n", "nowhere: no such file or folder"),
         ("  recorded-top: {kind: replay, path: old.jsonl}\n", "expected a run folder"),

@@ -242,7 +242,7 @@ def test_errors_in_a_rubric_name_file_line_and_field(tmp_path, before, after, pr
             "judges.j.model: unknown model 'writter'; did you mean 'writer'?",
         ),
         ("rubric: helpful, model: writer, repeats: 2", "several samples need a temperature above 0"),
-        ("rubric: helpful", "judges.j.rubric.model: is missing"),
+        ("rubric: helpful", "judges.j.model: is missing"),
     ],
 )
 def test_errors_in_the_experiment_name_file_line_and_field(tmp_path, fields, problem):

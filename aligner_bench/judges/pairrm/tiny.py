@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from aligner_bench.core.cache import cache_dir
+from aligner_bench.core.files import atomic_folder
 from aligner_bench.inspectors.base import PACKAGED, packaged_pairs
 from aligner_bench.judges.pairrm.spec import TINY_RANKER
 
@@ -26,8 +28,6 @@ def tiny_ranker() -> Path:
     """Return the folder of the stand-in checkpoint, written into the cache on first use (about 1 s)."""
     target = cache_dir() / "models" / f"{TINY_RANKER}-{_VERSION}"
     if not target.exists():
-        from aligner_bench.core.files import atomic_folder
-
         with atomic_folder(target) as draft:
             write_tiny_ranker(draft, backbone="backbone")
     return target
@@ -69,8 +69,6 @@ def write_tiny_hf_ranker(source: Path, folder: Path) -> Path:
 
     The format is a DeBERTa config with marker ids and its own tokenizer.
     """
-    import shutil
-
     from transformers import AutoTokenizer
 
     folder.mkdir(parents=True, exist_ok=True)
