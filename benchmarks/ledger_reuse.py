@@ -55,7 +55,7 @@ def command(tree: Path, cache: Path, *args: object) -> None:
 
 
 def write_replay(folder: Path, data: Path) -> Path:
-    """An experiment that replays two fixed texts on every prompt of BeaverTails."""
+    """Return an experiment that replays two fixed texts on every prompt of BeaverTails."""
     from aligner_bench.suites import load_suite
 
     prompts = load_suite("beavertails", data_dir=data).prompts
@@ -80,7 +80,7 @@ def make_all(
 
 
 def differences(ours: Path, theirs: Path) -> Iterator[str]:
-    """Paths of numbers that differ between two files of results."""
+    """Return paths of numbers that differ between two files of results."""
     a, b = (dict(leaves(json.loads(path.read_text("utf-8")))) for path in (ours, theirs))
     for path in dict.fromkeys([*a, *b]):
         numbers = [value for value in (a.get(path), b.get(path)) if not isinstance(value, str)]

@@ -1,8 +1,8 @@
 """Time and memory of `run` as the number of items grows, on recorded outputs and the reference judge.
 
-Each size is a process of its own: it runs a 50-prompt experiment to warm up (imports, templates), then times
-the run of N prompts: two replayed systems, one comparison, leaderboard and report included. Then the same
-command again, to see what a finished run costs. Peak memory is the process's own.
+Each size runs in its own process: it runs a 50-prompt experiment to warm up (imports, templates), then
+times the run of N prompts: two replayed systems, one comparison, leaderboard and report included. Then it
+runs the same command again, to measure the cost of a completed run. Peak memory is the process's own.
 
     python benchmarks/scale.py [--quick] [--save]
 """
@@ -44,7 +44,7 @@ print(json.dumps({"n": int(n), "seconds": first, "again": sorted(again)[1], "pea
 
 
 def write_experiment(folder: Path, name: str, n: int) -> None:
-    """A suite of n questions with one accepted answer each, and two recordings of 25 words an answer."""
+    """Write a suite of n questions with one accepted answer each, and two recordings of 25-word answers."""
     filler = "and so on, as one would expect of such an answer, with a few more words to fill it "
     with (
         (folder / f"{name}.jsonl").open("w") as prompts,
