@@ -65,7 +65,7 @@ class ParallelSpec(CorrectorSpec):
         if isinstance(self.pick, ScorePick):
             for column in (base, *columns.values()):
                 scored(items, column, live, self.pick.inspectors, services)
-        racing = _racing(self, columns, base, live)
+        racing = _candidates_of_rows(self, columns, base, live)
         spent: dict[int, list[Verdict]] = {}
         if isinstance(self.pick, JudgePick):
             picked = _judged(self.pick, racing, columns, items, base, services, spent)
@@ -91,7 +91,7 @@ class ParallelSpec(CorrectorSpec):
             yield Work("judge", f"pick by {self.pick.judge.kind}", candidates - 1, True)
 
 
-def _racing(
+def _candidates_of_rows(
     spec: ParallelSpec, columns: Columns, base: Sequence[Answer], live: Sequence[int]
 ) -> dict[int, list[str]]:
     """Return the candidates of each row, in declared order; rows whose correctors all failed are left out."""
@@ -154,7 +154,7 @@ def _settled(
     base: Answer, candidates: Mapping[str, Answer], winner: str, verdicts: Sequence[Verdict]
 ) -> Answer:
     chosen = base if winner == UNCHANGED else candidates[winner]
-    answer = _charged(base, list(candidates.values()))
+    answer = _with_cost(base, list(candidates.values()))
     for name, candidate in candidates.items():
         answer = noted(answer, Step(0, name, "candidate", candidate.text, current(candidate)))
     pick = Step(0, winner, "pick", chosen.text, current(chosen))
@@ -169,10 +169,10 @@ def _failed(base: Answer, candidates: Sequence[Answer]) -> Answer:
     """Return an answer that had failed before, or the first error of its failed correctors."""
     if base.status == "error":
         return base
-    return _charged(replace(candidates[0], trace=base.trace), candidates, base)
+    return _with_cost(replace(candidates[0], trace=base.trace), candidates, base)
 
 
-def _charged(answer: Answer, candidates: Sequence[Answer], base: Answer | None = None) -> Answer:
+def _with_cost(answer: Answer, candidates: Sequence[Answer], base: Answer | None = None) -> Answer:
     """Return ``answer`` with the cost of the base and of all candidates."""
     start = base or answer
 

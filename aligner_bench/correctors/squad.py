@@ -73,7 +73,7 @@ class _Squad:
                         if i in rows
                     ]
                 )
-            rows = {i for i in rows if self.wanting(i)}
+            rows = {i for i in rows if self.below_threshold(i)}
             if not rows:
                 break
 
@@ -82,14 +82,14 @@ class _Squad:
         for _ in range(self.spec.max_steps):
             turns = []
             for i in live:
-                ready = [name for name in self.wanting(i) if name not in self.refused.get(i, ())]
+                ready = [name for name in self.below_threshold(i) if name not in self.refused.get(i, ())]
                 if ready:
                     turns.append(_Turn(i, ready[0], by_score(self.spec, current(self.answers[i])), ""))
             if not turns:
                 break
             self.wave(turns)
 
-    def wanting(self, row: int) -> list[str]:
+    def below_threshold(self, row: int) -> list[str]:
         """Return the members whose score of this answer is below their threshold, lowest first."""
         if self.answers[row].status == "error":
             return []

@@ -18,7 +18,7 @@ class CallFields(ModelSpec):
     run_timeout: float | None = Field(
         None, gt=0, description="seconds after which a run starts no further calls and ends"
     )
-    retries: int = Field(5, ge=0, description="further tries of a call that may succeed later")
+    retries: int = Field(5, ge=0, description="retries of a call that failed transiently")
 
     @property
     def items_at_once(self) -> int:
@@ -34,9 +34,9 @@ class CallFields(ModelSpec):
 class OpenAIFields(CallFields):
     """A model of an OpenAI-compatible server."""
 
-    model: str = Field(min_length=1, description="the name by which the server knows it")
+    model: str = Field(min_length=1, description="the server's name of the model")
     base_url: str | None = Field(None, description="the server's address, ending in /v1")
-    api_key_env: str = Field("OPENAI_API_KEY", description="the variable that holds the key")
+    api_key_env: str = Field("OPENAI_API_KEY", description="environment variable with the key")
     api_key_keyring: str | None = Field(
         None, pattern=r"^[^/]+/.+$", description="SERVICE/USER in the system's keyring, instead"
     )

@@ -21,7 +21,7 @@ class Ready(NamedTuple):
     """Token ids of a prompt, and the engine's settings for it."""
 
     ids: list[int]
-    how: Any
+    settings: Any
 
 
 class ContinuousBatch(Protocol):
@@ -119,7 +119,7 @@ class _Stream(Generic[ResultT]):
 def completion_work(
     requests: Mapping[str, Request],
     prompts: PromptBuilder,
-    how: Callable[[Request], Any],
+    settings: Callable[[Request], Any],
     finish: Callable[[Request, Any], Completion],
     hooks: Hooks,
 ) -> Work[Completion]:
@@ -137,7 +137,7 @@ def completion_work(
                 "", "error", error=f"too_long: the prompt alone exceeds {prompts.context} tokens"
             )
         lengths[key] = (len(ids), cut)
-        return Ready(ids, how(request))
+        return Ready(ids, settings(request))
 
     def done(key: str, output: Any, seconds: float) -> Completion:
         made, (length, cut) = finish(requests[key], output), lengths.pop(key)

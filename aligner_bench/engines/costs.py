@@ -36,8 +36,8 @@ class PriceSpec(Spec):
 
     input: float = Field(ge=0)
     output: float = Field(ge=0)
-    cached: float | None = Field(None, ge=0, description="input that was in the provider's cache")
-    batch: float = Field(1.0, gt=0, le=1, description="a batch API's price as a share of this one")
+    cached: float | None = Field(None, ge=0, description="input read from the provider's cache")
+    batch: float = Field(1.0, gt=0, le=1, description="the batch API's price as a share of this one")
 
     def cost(self, prompt_tokens: int, completion_tokens: int) -> float:
         """Return the US dollars of one call, all input at the full price (an upper bound)."""

@@ -23,7 +23,7 @@ from aligner_bench.engines.base import Hooks
 from aligner_bench.engines.call_fields import OpenAIFields
 from aligner_bench.engines.openai_batch import Batches
 from aligner_bench.engines.openai_calls import Caller
-from aligner_bench.engines.openai_wire import Call, Dialect, shares
+from aligner_bench.engines.openai_wire import Call, Dialect, choice_probabilities
 from aligner_bench.engines.streaming import Loop, bundles
 
 OPENAI_URL = "https://api.openai.com/v1"
@@ -98,7 +98,7 @@ class OpenAIEngine:
         """Yield choice probabilities by key as they arrive."""
         calls = {key: self._dialect.choice_call(request) for key, request in requests.items()}
         for bundle in self._stream(calls, hooks or Hooks()):
-            yield {key: shares(done, choices) for key, done in bundle.items()}
+            yield {key: choice_probabilities(done, choices) for key, done in bundle.items()}
 
     def facts(self) -> dict[str, Any]:
         """Return counts of this process: calls, tries, retries and failures by kind, seconds waited."""
@@ -110,7 +110,7 @@ class OpenAIEngine:
             self._loop.end(self._caller.close())
 
     def _stream(self, calls: Mapping[str, Call], hooks: Hooks) -> Iterator[dict[str, Completion]]:
-        assert self._caller is not None, "load comes first"
+        assert self._caller is not None, "call load first"
         if self._spec.batch_api:
             yield from Batches(self._caller, self._url, self._key, self.identity(), hooks).stream(calls)
             return

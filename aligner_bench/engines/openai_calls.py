@@ -15,7 +15,7 @@ from aligner_bench.engines.call_counts import CallCounts
 from aligner_bench.engines.call_fields import OpenAIFields
 from aligner_bench.engines.faults import HOPELESS, MALFORMED, PASSING, Fault, ReplyError, fault_of, reason
 from aligner_bench.engines.openai_retry import backoff, retry_after
-from aligner_bench.engines.openai_wire import Call, completion, parsed
+from aligner_bench.engines.openai_wire import Call, completion, parse_json
 from aligner_bench.engines.rate_control import RateControl
 
 _MALFORMED_RETRIES = 2  # such replies may have been billed
@@ -106,7 +106,7 @@ class Caller:
                 text = await self._client.post(
                     call.path, cast_to=str, body=call.body, options={"headers": {"Idempotency-Key": key}}
                 )
-            done = completion(parsed(text), call, self._share(began))
+            done = completion(parse_json(text), call, self._share(began))
         except Exception as error:
             self._note_refusal(error, began)
             return error

@@ -98,7 +98,7 @@ def _sampling(decoding: Decoding, request: Request) -> Body:
     return options
 
 
-def parsed(text: str) -> Any:
+def parse_json(text: str) -> Any:
     """Return a reply's JSON. Raises ReplyError for anything else, such as HTML."""
     try:
         return json.loads(text)
@@ -127,7 +127,7 @@ def _count(number: Any) -> int:
 
 def _checked(reply: Any, call: Call, seconds: float) -> Completion:
     if isinstance(reply, dict) and isinstance(reply.get("error"), dict) and not reply.get("choices"):
-        raise _told(reply)  # some servers wrap upstream errors in a reply of status 200
+        raise _wrapped_error(reply)  # some servers wrap upstream errors in a reply of status 200
     if not isinstance(reply, dict) or "choices" not in reply:
         raise ReplyError(Fault.WRONG_SHAPE, "JSON, but no completion")
     if not reply["choices"]:
@@ -138,7 +138,7 @@ def _checked(reply: Any, call: Call, seconds: float) -> Completion:
         raise ReplyError(Fault.WRONG_SHAPE, "JSON, but no completion that can be read") from None
 
 
-def _told(reply: Body) -> ReplyError:
+def _wrapped_error(reply: Body) -> ReplyError:
     code = reply["error"].get("code")
     status = code if isinstance(code, int) and 400 <= code < 600 else 0
     fault = status_fault(status, reply) if status else Fault.WRONG_SHAPE
@@ -204,7 +204,7 @@ def _logprobs(found: Body) -> tuple[dict[str, float], ...]:
     return ordered if any(ordered) else ()
 
 
-def shares(done: Completion, choices: Sequence[str]) -> dict[str, float]:
+def choice_probabilities(done: Completion, choices: Sequence[str]) -> dict[str, float]:
     """Return the probability of each choice as the first token; empty where the call failed.
 
     A refusal gives every choice probability 0. A token counts for the one choice that begins with it; " m"

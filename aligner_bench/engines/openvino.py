@@ -148,7 +148,7 @@ class OpenVINOEngine:
         self, requests: Mapping[str, Request], hooks: Hooks | None = None
     ) -> Iterator[dict[str, Completion]]:
         """Yield completions by key, in bundles of what was completed within about two seconds."""
-        work = completion_work(requests, self._prompts, self._how, self._completion, hooks or Hooks())
+        work = completion_work(requests, self._prompts, self._settings, self._completion, hooks or Hooks())
         yield from stream_batch(order_by_prefix(requests), _Batch(self._pipeline), work, 2 * _ROWS)
 
     def stream_choices(
@@ -171,7 +171,7 @@ class OpenVINOEngine:
         limit = found or _DEFAULT_CONTEXT
         return min(limit, self._spec.max_model_len or limit)
 
-    def _how(self, request: Request) -> Any:
+    def _settings(self, request: Request) -> Any:
         """Return OpenVINO's settings for one request, with the model's own end tokens."""
         if request.top_logprobs:
             raise UsageError(_NO_PROBABILITIES)
@@ -262,8 +262,8 @@ class _Batch:
 
         self._number += 1
         ids = openvino.Tensor(np.array([ready.ids], dtype=np.int64))
-        ends = {*ready.how.stop_token_ids, ready.how.eos_token_id}
-        self._handles[key] = (self._pipeline.add_request(self._number, ids, ready.how), ends)
+        ends = {*ready.settings.stop_token_ids, ready.settings.eos_token_id}
+        self._handles[key] = (self._pipeline.add_request(self._number, ids, ready.settings), ends)
         self._reading[key] = ready.ids
 
 

@@ -108,14 +108,14 @@ class VLLMEngine:
     ) -> Iterator[dict[str, dict[str, float]]]:
         """Yield choice probabilities by key, in the same bundles."""
         first = self._first_tokens(choices)
-        how = _asking_for(first)
+        settings = _asking_for(first)
 
         def prepare(key: str) -> Ready | dict[str, float]:
             ids, _ = self._prompts.encode(requests[key], 1)
             if not ids:
                 start = requests[key].prefix[:60]
                 raise UsageError(f"a judge prompt exceeds {self._prompts.context} tokens: {start!r}…")
-            return Ready(ids, how)
+            return Ready(ids, settings)
 
         def finish(_: str, output: Any, __: float) -> dict[str, float]:
             told = output.outputs[0].logprobs[0]
@@ -132,7 +132,7 @@ class VLLMEngine:
         return first
 
     def _batch(self) -> _Batch:
-        assert self._loaded is not None, "load comes first"
+        assert self._loaded is not None, "call load first"
         self._loaded.wake()
         return _Batch(self._loaded, self._adapter())
 
@@ -159,7 +159,7 @@ class _Batch:
         """Add a request, by token ids."""
         number = self._next_id()
         prompt = {"prompt_token_ids": ready.ids}
-        self._engine.add_request(number, prompt, ready.how, lora_request=self._adapter)
+        self._engine.add_request(number, prompt, ready.settings, lora_request=self._adapter)
         self._keys[number] = key
 
     def step(self) -> list[tuple[str, Any]]:

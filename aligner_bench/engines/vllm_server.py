@@ -139,7 +139,7 @@ class VLLMServerEngine:
         return shorter
 
     def _asked(self) -> Any:
-        assert self._client is not None, "load comes first"
+        assert self._client is not None, "call load first"
         return self._client
 
 

@@ -18,7 +18,7 @@ from aligner_bench.engines.costs import KnownPrice, price_of
 from aligner_bench.experiment.checks import judge_faults
 from aligner_bench.experiment.file import ExperimentFile
 from aligner_bench.experiment.names import check_names
-from aligner_bench.experiment.smoke import PREFIX, swapped
+from aligner_bench.experiment.smoke import PREFIX, with_stand_ins
 from aligner_bench.judges.base import Judge, JudgeContext, JudgeSpec
 from aligner_bench.judges.remembering import remembering
 from aligner_bench.suites.types import Suite
@@ -85,7 +85,7 @@ class Experiment(ExperimentFile):
 
     def smoke(self) -> Experiment:
         """Return the small stand-in: small models and few prompts, to test the whole pipeline."""
-        small = swapped(self).limited(_SMOKE_ITEMS)
+        small = with_stand_ins(self).limited(_SMOKE_ITEMS)
         small._scale = "smoke"
         return small
 

@@ -52,7 +52,7 @@ PROFILES: Mapping[str, Profile] = {
 FAIR = PROFILES["fair"]
 
 
-def applied(data: Any) -> Any:
+def with_profile(data: Any) -> Any:
     """Return an experiment's plain data with its profile's decoding inserted, also in each aligner.
 
     Raises ValueError for an unknown profile, and for ``decoding`` beside a profile that sets it.
@@ -66,17 +66,17 @@ def applied(data: Any) -> Any:
     own = profile.decoding.model_dump(mode="json") if profile.decoding else None
     if own and "decoding" in data and Decoding.model_validate(data["decoding"]) != profile.decoding:
         raise ValueError(f"profile: {name} says how to decode; leave out decoding, or the profile")
-    systems = _filled(data.get("systems"), profile)
+    systems = _with_aligner_decoding(data.get("systems"), profile)
     return {**data, **({"decoding": own} if own else {}), "systems": systems}
 
 
-def _filled(node: Any, profile: Profile) -> Any:
+def _with_aligner_decoding(node: Any, profile: Profile) -> Any:
     """Return the data with the profile's decoding in each aligner that sets none."""
     if isinstance(node, list | tuple):
-        return [_filled(part, profile) for part in node]
+        return [_with_aligner_decoding(part, profile) for part in node]
     if not isinstance(node, dict):
         return node
-    filled = {key: _filled(value, profile) for key, value in node.items()}
+    filled = {key: _with_aligner_decoding(value, profile) for key, value in node.items()}
     if node.get("kind") == "aligner" and node.get("decoding") is None:
         limits = profile.aligners.get(str(node.get("template")))
         if limits is not None:
@@ -84,13 +84,13 @@ def _filled(node: Any, profile: Profile) -> Any:
     return filled
 
 
-def capped(node: Any, most: int) -> Any:
+def with_token_limit(node: Any, most: int) -> Any:
     """Return the data with every decoding limited to ``most`` new tokens."""
     if isinstance(node, list | tuple):
-        return [capped(part, most) for part in node]
+        return [with_token_limit(part, most) for part in node]
     if not isinstance(node, dict):
         return node
-    held = {key: capped(value, most) for key, value in node.items()}
+    held = {key: with_token_limit(value, most) for key, value in node.items()}
     limits = held.get("decoding")
     if isinstance(limits, dict):
         held["decoding"] = {**limits, "max_new_tokens": min(limits.get("max_new_tokens", most), most)}

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from aligner_bench.core.errors import UsageError
 from aligner_bench.core.spec import Spec
 from aligner_bench.experiment.file import ExperimentFile
-from aligner_bench.experiment.profiles import capped
+from aligner_bench.experiment.profiles import with_token_limit
 from aligner_bench.judges.base import JudgeSpec
 
 PREFIX = "stand-in-for-"
@@ -17,7 +17,7 @@ FileT = TypeVar("FileT", bound=ExperimentFile)
 SpecT = TypeVar("SpecT", bound=Spec)
 
 
-def swapped(file: FileT) -> FileT:
+def with_stand_ins(file: FileT) -> FileT:
     """Return the experiment with every model, judge and rater replaced by its small stand-in.
 
     Raises UsageError where a model declares none.
@@ -35,7 +35,7 @@ def swapped(file: FileT) -> FileT:
     }
     update = {"models": models, "inspectors": inspectors, "prices": {}}
     update |= {"raters": _raters(file), **_judges(file, live)}
-    return _declared(file.model_copy(update=update))
+    return _with_declared_parts(file.model_copy(update=update))
 
 
 def _raters(file: ExperimentFile) -> dict[str, Any]:
@@ -56,18 +56,18 @@ def _judges(file: ExperimentFile, model: str) -> dict[str, Any]:
             for c in file.comparisons
         ),
         "headline": names.get(file.headline, file.headline) if file.headline else None,
-        "systems": {name: _with_stand_ins(system, model) for name, system in file.systems.items()},
+        "systems": {name: _replace_judges(system, model) for name, system in file.systems.items()},
     }
 
 
-def _with_stand_ins(spec: SpecT, model: str) -> SpecT:
+def _replace_judges(spec: SpecT, model: str) -> SpecT:
     """Return the spec with every judge in it, at any depth, replaced by its stand-in."""
 
     def inner(value: Any) -> Any:
         if isinstance(value, JudgeSpec):
             return value.stand_in(model, {})
         if isinstance(value, Spec):
-            return _with_stand_ins(value, model)
+            return _replace_judges(value, model)
         if isinstance(value, Mapping):
             return {key: inner(item) for key, item in value.items()}
         return tuple(map(inner, value)) if isinstance(value, tuple) else value
@@ -75,7 +75,7 @@ def _with_stand_ins(spec: SpecT, model: str) -> SpecT:
     return spec.model_copy(update={name: inner(getattr(spec, name)) for name in type(spec).model_fields})
 
 
-def _declared(file: FileT) -> FileT:
+def _with_declared_parts(file: FileT) -> FileT:
     """Return the file with the suites, judges and token limit that it declares for smoke runs."""
     own, update = file.stand_ins, dict[str, Any]()
     if own.suites:
@@ -85,7 +85,7 @@ def _declared(file: FileT) -> FileT:
         update |= {"judges": own.judges, "headline": next(iter(own.judges)), "comparisons": cleared}
     if own.max_new_tokens:
         dumped = {name: system.model_dump() for name, system in file.systems.items()}
-        systems = capped(dumped, own.max_new_tokens)
+        systems = with_token_limit(dumped, own.max_new_tokens)
         limit = min(file.decoding.max_new_tokens, own.max_new_tokens)
         update["systems"] = {n: type(file.systems[n]).model_validate(data) for n, data in systems.items()}
         update["decoding"] = file.decoding.model_copy(update={"max_new_tokens": limit})

@@ -93,7 +93,7 @@ class EnsembleSpec(JudgeSpec):
         """Return the judge over members that are already made. Raises UsageError for a missing one."""
         missing = [name for name in self.judges if name not in context.judges]
         if missing:
-            raise UsageError(f"{self.no_pick}, as a judge of an experiment; {missing[0]} is not made")
+            raise UsageError(f"{self.no_pick}, as a judge of an experiment; it has no judge {missing[0]}")
         return EnsembleJudge(self, {name: context.judges[name] for name in self.judges})
 
     def members(self) -> tuple[str, ...]:

@@ -61,7 +61,7 @@ class Rubric(Spec):
         tags = self.tags.all()
         for tag in tags:
             if tag not in self.system + self.user:
-                raise ValueError(f"tags: {tag!r} is not asked for in system or user")
+                raise ValueError(f"tags: {tag!r} does not occur in system or user")
             if any(tag in other for other in tags if other is not tag):
                 raise ValueError(f"tags: {tag!r} is part of another tag")
         return self

@@ -18,8 +18,8 @@ from aligner_bench.judges.base import AsksModels
 from aligner_bench.suites.types import Prompt, Suite
 
 RULE = (
-    "at most: a token for 4 characters read, every answer as long as its limit; work in the ledger is not "
-    "taken off"
+    "upper bound: one token per 4 characters read, every answer as long as its limit; items in the ledger "
+    "are not subtracted"
 )
 _INSTRUCTION_TOKENS = 150
 Prices = Mapping[str, KnownPrice | None]
@@ -88,7 +88,7 @@ def verdicts(
     for suite, comparisons in pairs:
         long = "x" * (CHARS_PER_TOKEN * decoding[suite.name].max_new_tokens)
         for pair in _pairs(suite.prompts, long):
-            total += asked(prices, judge, pair, comparisons)
+            total += judged_pair(prices, judge, pair, comparisons)
     return total
 
 
@@ -99,10 +99,10 @@ def audits(prices: Prices, judge: object, pairs: Sequence[Pair]) -> Expected:
     """
     if not isinstance(judge, AsksModels):
         return NOTHING
-    return sum((asked(prices, judge, pair) for pair in pairs), NOTHING)
+    return sum((judged_pair(prices, judge, pair) for pair in pairs), NOTHING)
 
 
-def asked(prices: Prices, judge: AsksModels, pair: Pair, times: int = 1) -> Expected:
+def judged_pair(prices: Prices, judge: AsksModels, pair: Pair, times: int = 1) -> Expected:
     """Return the estimate for judging one pair ``times`` times."""
     total = NOTHING
     for model, request in judge.would_ask(pair):

@@ -139,12 +139,12 @@ def _config_file(folder: Path) -> Path | None:
 def _annotator(name: str, config: Mapping[str, Any]) -> Annotator:
     if config.get("batch_size", 1) != 1:
         raise UsageError(
-            f"asks for {config['batch_size']} pairs in one prompt; here every pair is asked alone"
+            f"judges {config['batch_size']} pairs in one prompt; only one pair per prompt is supported"
         )
     options = dict(config.get("completions_kwargs") or {})
     unknown = sorted(set(options) - _READ - _ASIDE - _SENT)
     if unknown:
-        raise UsageError(f"needs the completion option {unknown[0]!r}, which is not here")
+        raise UsageError(f"needs the completion option {unknown[0]!r}, which is not supported")
     parser = str(config.get("fn_completion_parser", "regex_parser"))
     arguments = dict(config.get("completion_parser_kwargs") or {})
     sent = {key: options[key] for key in sorted(_SENT & set(options))}
@@ -167,7 +167,7 @@ def _problem(config: Mapping[str, Any], options: Mapping[str, Any]) -> str:
     """Return why the openai engine cannot call the annotator's own model; empty if it can."""
     function = config.get("fn_completions", _OURS)
     if function != _OURS:
-        return f"is asked through {function}"
+        return f"is called through {function}"
     model = str(options.get("model_name", ""))
     if "base_url" in (options.get("client_kwargs") or {}):
         return f"is served at {options['client_kwargs']['base_url']}"

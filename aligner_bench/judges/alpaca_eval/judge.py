@@ -78,10 +78,10 @@ class AlpacaEvalSpec(JudgeSpec):
 
     annotator: str = Field("weighted_alpaca_eval_gpt4_turbo", description="a folder of evaluators_configs")
     model: ModelName | None = Field(
-        None, description="a model of this experiment under the annotator; without it the annotator's own"
+        None, description="a model of this experiment; default: the annotator's own"
     )
     order: Literal["both", "alpaca_eval"] = Field(
-        "both", description="alpaca_eval: one order a prompt, drawn as AlpacaEval draws it"
+        "both", description="alpaca_eval: one order per prompt, drawn as by AlpacaEval"
     )
     max_answer_chars: int | None = Field(None, ge=1, description="longer answers are cut, and counted")
     audit_pairs: int = Field(24, ge=0, description="pairs with a known winner to test it on")
@@ -113,8 +113,8 @@ class AlpacaEvalSpec(JudgeSpec):
         annotator = load_annotator(self.annotator)
         if annotator.problem:
             raise UsageError(
-                f"annotator {self.annotator}: its model {annotator.model} {annotator.problem}, not here: "
-                "put a model of this experiment under it with model:"
+                f"annotator {self.annotator}: its model {annotator.model} {annotator.problem}, "
+                "which is not supported; name a model of this experiment with model:"
             )
         own = {"engine": "openai", "model": annotator.model, "chat": annotator.chat}
         return {annotator.model: ModelSpec.model_validate(own)}

@@ -34,7 +34,7 @@ def make_parser(name: str, arguments: Mapping[str, Any]) -> Parser:
     if name == "pipeline_meta_parser":
         return _pipeline(arguments)
     if name not in _PARSERS:
-        raise UsageError(f"needs the parser {name!r}, which is not here; {nearest(name, _PARSERS)}")
+        raise UsageError(f"needs the parser {name!r}, which is not supported; {nearest(name, _PARSERS)}")
     function, allowed = _PARSERS[name]
     unknown = set(arguments) - set(allowed)
     if unknown:
@@ -55,7 +55,7 @@ def preference(parser: Parser, reply: Any) -> float:
     except NoAnnotationError:
         raise
     except (ValueError, TypeError, KeyError, IndexError, SyntaxError, RecursionError, MemoryError) as error:
-        raise NoAnnotationError(f"not in the form that was asked for ({type(error).__name__})") from None
+        raise NoAnnotationError(f"not in the requested form ({type(error).__name__})") from None
     if len(found) != 1:
         raise NoAnnotationError(f"{len(found)} preferences, not one")
     [value] = found

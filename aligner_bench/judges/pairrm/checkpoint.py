@@ -167,5 +167,5 @@ def _from_hub(name: str, revision: str | None, patterns: list[str] | None) -> Pa
     ) as error:  # the hub's client raises many error types, all of which mean that the files are unavailable
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UsageError(
-            f"pairrm: {name!r} is no folder and cannot be had from the hub ({reason})"
+            f"pairrm: {name!r} is no folder and cannot be downloaded from the hub ({reason})"
         ) from error
