@@ -72,7 +72,7 @@ def write_replay(folder: Path, data: Path) -> Path:
 def make_all(
     tree: Path, cache: Path, out: Path, experiment: Path, data: Path, few: tuple[object, ...]
 ) -> None:
-    """Every run of one version."""
+    """Make every run with one version of the code."""
     command(tree, cache, "run", "quickstart", "--out", out / "quickstart", "-q", *few)
     command(tree, cache, "run", experiment, "--data-dir", data, "--out", out / "beavertails", "-q")
     for model in MODELS:

@@ -96,6 +96,51 @@ def best_batch_size(rival: Theirs, pairs: list[tuple[str, str, str]]) -> dict[in
     return speeds
 
 
+def measure(
+    ours: Ours, rival: Theirs, pairs: list[tuple[str, str, str]]
+) -> tuple[list[float], list[float], float]:
+    """Return both sides' pairs per second by round, and the largest difference of two scores."""
+    mine: list[float] = []
+    theirs: list[float] = []
+    worst = 0.0
+    for turn in range(ROUNDS):
+        for side, speed in ((ours, mine), (rival, theirs)) if turn % 2 else ((rival, theirs), (ours, mine)):
+            rate, scores = timed(side, pairs)
+            speed.append(rate)
+            if side is ours:
+                our_scores = scores
+            else:
+                their_scores = scores
+        worst = max(worst, *(abs(a - b) for a, b in zip(our_scores, their_scores, strict=True)))
+    return mine, theirs, worst
+
+
+def result(mine: list[float], theirs: list[float], worst: float, batch: int, pairs: int) -> dict[str, Any]:
+    """Print the table; return its row."""
+    a, b = spread(mine), spread(theirs)
+    ratio, rounds = a["median"] / b["median"], [x / y for x, y in zip(mine, theirs, strict=True)]
+    print(f"{pairs} pairs in both orders, {ROUNDS} rounds, 1 thread")
+    print(f"{'ours':<24} {a['median']:>8.1f} pairs/s  ({a['min']:.1f} to {a['max']:.1f})")
+    name = f"rank, batch {batch}"
+    print(f"{name:<24} {b['median']:>8.1f} pairs/s  ({b['min']:.1f} to {b['max']:.1f})")
+    print(f"ratio {ratio:.2f} ({min(rounds):.2f} to {max(rounds):.2f}), goal {GOAL:.0f}")
+    print(f"largest difference of two scores {worst:.1e}, goal {TOLERANCE:g}")
+    return {
+        "name": "pairrm",
+        "ours": a["median"],
+        "rival": b["median"],
+        "unit": "pairs/s",
+        "ratio": ratio,
+        "ratio_range": [min(rounds), max(rounds)],
+        "goal": GOAL,
+        "ok": ratio >= GOAL and worst <= TOLERANCE,
+        "largest_difference": worst,
+        "rival_batch_size": batch,
+        "pairs": pairs,
+        "threads": 1,
+    }
+
+
 def main() -> None:
     options = arguments(__doc__ or "")
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
@@ -119,39 +164,8 @@ def main() -> None:
     speeds = best_batch_size(rival, trial)
     rival.batch_size = max(speeds, key=lambda size: speeds[size])
     print("rank by batch size, pairs/s:", ", ".join(f"{k}: {v:.1f}" for k, v in speeds.items()))
-    mine, theirs, worst = [], [], 0.0
-    for turn in range(ROUNDS):
-        for side, speed in ((ours, mine), (rival, theirs)) if turn % 2 else ((rival, theirs), (ours, mine)):
-            rate, scores = timed(side, pairs)
-            speed.append(rate)
-            if side is ours:
-                our_scores = scores
-            else:
-                their_scores = scores
-        worst = max(worst, *(abs(a - b) for a, b in zip(our_scores, their_scores, strict=True)))
-    a, b = spread(mine), spread(theirs)
-    ratio, rounds = a["median"] / b["median"], [x / y for x, y in zip(mine, theirs, strict=True)]
-    print(f"{len(pairs)} pairs in both orders, {ROUNDS} rounds, 1 thread")
-    print(f"{'ours':<24} {a['median']:>8.1f} pairs/s  ({a['min']:.1f} to {a['max']:.1f})")
-    name = f"rank, batch {rival.batch_size}"
-    print(f"{name:<24} {b['median']:>8.1f} pairs/s  ({b['min']:.1f} to {b['max']:.1f})")
-    print(f"ratio {ratio:.2f} ({min(rounds):.2f} to {max(rounds):.2f}), goal {GOAL:.0f}")
-    print(f"largest difference of two scores {worst:.1e}, goal {TOLERANCE:g}")
-    row = {
-        "name": "pairrm",
-        "ours": a["median"],
-        "rival": b["median"],
-        "unit": "pairs/s",
-        "ratio": ratio,
-        "ratio_range": [min(rounds), max(rounds)],
-        "goal": GOAL,
-        "ok": ratio >= GOAL and worst <= TOLERANCE,
-        "largest_difference": worst,
-        "rival_batch_size": rival.batch_size,
-        "pairs": len(pairs),
-        "threads": 1,
-    }
-    finish("pairrm", [row], options)
+    mine, theirs, worst = measure(ours, rival, pairs)
+    finish("pairrm", [result(mine, theirs, worst, rival.batch_size, len(pairs))], options)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ class Bucket:
         return max(0.0, (min(amount, self._most) - self._held) / self._rate)
 
     def take(self, amount: float) -> None:
-        """Take ``amount``; a negative amount is returned."""
+        """Take ``amount`` units; a negative amount adds units."""
         self._held -= amount
 
 
