@@ -84,9 +84,13 @@ def _split(prompts: Sequence[Sequence[int]], order: list[int]) -> Iterator[list[
 def _shared(prompts: Sequence[Sequence[int]], order: Sequence[int]) -> int:
     if not order:
         return 0
-    low, high = prompts[order[0]], prompts[order[-1]]
-    pairs = enumerate(zip(low, high, strict=False))
-    return next((i for i, (a, b) in pairs if a != b), min(len(low), len(high)))
+    return overlap(prompts[order[0]], prompts[order[-1]])
+
+
+def overlap(a: Sequence[int], b: Sequence[int]) -> int:
+    """Return the number of leading tokens that two prompts share."""
+    pairs = enumerate(zip(a, b, strict=False))
+    return next((i for i, (x, y) in pairs if x != y), min(len(a), len(b)))
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -166,13 +166,3 @@ def order_by_prefix(requests: Mapping[str, Request]) -> list[str]:
 
 def _text(request: Request) -> tuple[tuple[tuple[str, str], ...], str]:
     return request.history, request.prefix + request.answer + request.suffix
-
-
-def in_order(
-    stream: Callable[[Mapping[str, Request]], Iterator[dict[str, ResultT]]], requests: Sequence[Request]
-) -> list[ResultT]:
-    """Return a stream's results in the order of the requests."""
-    found: dict[str, ResultT] = {}
-    for bundle in stream({str(i): request for i, request in enumerate(requests)}):
-        found |= bundle
-    return [found[str(i)] for i in range(len(requests))]

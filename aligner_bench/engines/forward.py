@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import torch
 
-from aligner_bench.engines.batches import by_prefix
+from aligner_bench.engines.batches import by_prefix, overlap
 from aligner_bench.engines.row_cache import ATTENTION, Prefix, RowCache, Span, cache_argument
 
 _LEAST_PREFIX = 8  # tokens; below this the second attention costs more than it saves
@@ -44,7 +44,7 @@ class Forward(Protocol):
 def common_prefix(prompts: Sequence[Sequence[int]]) -> int:
     """Return the number of leading tokens that all prompts share, leaving at least one token of each."""
     low, high = min(map(tuple, prompts)), max(map(tuple, prompts))
-    return min(_overlap(low, high), min(len(prompt) for prompt in prompts) - 1)
+    return min(overlap(low, high), min(len(prompt) for prompt in prompts) - 1)
 
 
 class PrefixStore:
@@ -58,8 +58,8 @@ class PrefixStore:
         """Return the prefix for these prompts, if any, and the number of tokens computed for it."""
         shared = common_prefix(prompts)
         leading = tuple(prompts[0][:shared])
-        best = max(self._kept, key=lambda kept: _overlap(kept.ids, leading), default=None)
-        reach = _overlap(best.ids, leading) if best else 0
+        best = max(self._kept, key=lambda kept: overlap(kept.ids, leading), default=None)
+        reach = overlap(best.ids, leading) if best else 0
         # A longer prefix must save more than it costs.
         if shared < _LEAST_PREFIX or (shared - reach) * (len(prompts) - 1) <= (shared if reach else 0):
             return (best.head(reach), 0) if best and reach >= _LEAST_PREFIX else (None, 0)
@@ -86,11 +86,6 @@ class PrefixStore:
             **{cache_argument(self._model): cache},
         )
         return Prefix(ids, list(zip(cache.keys, cache.values, strict=True)))
-
-
-def _overlap(a: Sequence[int], b: Sequence[int]) -> int:
-    pairs = enumerate(zip(a, b, strict=False))
-    return next((i for i, (x, y) in pairs if x != y), min(len(a), len(b)))
 
 
 def _causal_mask(pads: Sequence[int], width: int, dtype: torch.dtype, device: Any) -> torch.Tensor:

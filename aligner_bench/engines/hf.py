@@ -20,7 +20,7 @@ from aligner_bench.engines.decoding import Decoded, decode_batch
 from aligner_bench.engines.embedded import SMOLLM2, converted_smollm2
 from aligner_bench.engines.gguf import converted_gguf, gguf_digest, is_gguf
 from aligner_bench.engines.memory import kv_bytes_per_token, total_memory
-from aligner_bench.engines.prompts import PromptBuilder, TransformersTokenizer, weights_identity
+from aligner_bench.engines.prompts import PromptBuilder, TransformersTokenizer, first_tokens, weights_identity
 from aligner_bench.engines.weights import WeightsModel
 
 if TYPE_CHECKING:
@@ -154,9 +154,9 @@ class HFEngine:
 
         Raises UsageError where two choices begin with the same token and cannot be distinguished.
         """
-        first = [self._tokenizer.encode(choice, add_special_tokens=False)[0] for choice in choices]
-        if len(set(first)) < len(first):
-            raise UsageError(f"the choices {', '.join(choices)} begin with the same token in {self._name}")
+        first = first_tokens(
+            lambda choice: self._tokenizer.encode(choice, add_special_tokens=False), choices, self._name
+        )
         prompts = [self._encode(request, 1)[0] for request in requests]
         for ids, request in zip(prompts, requests, strict=True):
             if not ids:

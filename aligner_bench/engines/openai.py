@@ -24,7 +24,7 @@ from aligner_bench.engines.call_fields import OpenAIFields
 from aligner_bench.engines.openai_batch import Batches
 from aligner_bench.engines.openai_calls import Caller
 from aligner_bench.engines.openai_wire import Call, Dialect, choice_probabilities
-from aligner_bench.engines.streaming import Loop, bundles
+from aligner_bench.engines.streaming import Loop, bundles, in_order
 
 OPENAI_URL = "https://api.openai.com/v1"
 _VERSION = 1  # part of the identity: raise it when the same request would be sent in another form
@@ -74,14 +74,14 @@ class OpenAIEngine:
 
     def complete(self, requests: Sequence[Request]) -> list[Completion]:
         """Complete all requests, in order. A failed call is a completion with status error."""
-        return _in_order(self.stream, requests)
+        return in_order(self.stream, requests, uuid4().hex)
 
     def choose(self, requests: Sequence[Request], choices: Sequence[str]) -> list[dict[str, float]]:
         """Return the probability of each choice as the first token, from the server's top log-probabilities.
 
         An empty mapping is a failed call, or a server without log-probabilities.
         """
-        return _in_order(lambda keyed: self.stream_choices(keyed, choices), requests)
+        return in_order(lambda keyed: self.stream_choices(keyed, choices), requests, uuid4().hex)
 
     def stream(
         self, requests: Mapping[str, Request], hooks: Hooks | None = None
@@ -125,16 +125,6 @@ class OpenAIEngine:
     def _server(self) -> str:
         parts = urlsplit(public_url(self._url))
         return f"{parts.netloc.lower()}{parts.path.rstrip('/')}"
-
-
-def _in_order(stream: Any, requests: Sequence[Request]) -> list[Any]:
-    """Return a stream's results in the order of the requests; every call gets a unique key."""
-    batch = uuid4().hex
-    keyed = {f"{batch}-{i}": request for i, request in enumerate(requests)}
-    found: dict[str, Any] = {}
-    for bundle in stream(keyed):
-        found |= bundle
-    return [found[key] for key in keyed]
 
 
 class OpenAIModel(OpenAIFields):

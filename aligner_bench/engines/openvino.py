@@ -25,7 +25,6 @@ from aligner_bench.engines.base import Hooks
 from aligner_bench.engines.continuous_batch import (
     Ready,
     completion_work,
-    in_order,
     order_by_prefix,
     stream_batch,
 )
@@ -34,6 +33,7 @@ from aligner_bench.engines.gguf import gguf_context, gguf_kind, is_gguf
 from aligner_bench.engines.memory import CPU_CACHE, resident_bytes
 from aligner_bench.engines.openvino_files import check_ir, ir_context, unpacked_gguf
 from aligner_bench.engines.prompts import PromptBuilder, cut_at_stop, item_seed, weights_identity
+from aligner_bench.engines.streaming import in_order
 from aligner_bench.engines.weights import WeightsModel
 
 _VERSION = 1  # part of the identity: raise it when the same weights would give other texts

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from aligner_bench.core.errors import UsageError
 from aligner_bench.core.files import file_digest
 from aligner_bench.core.types import Request
 from aligner_bench.engines.embedded import SMOLLM2, embedded_path, weights_digest
@@ -100,6 +101,14 @@ class PromptBuilder:
     def _rendered(self, request: Request, text: str) -> str | None:
         turns = [{"role": role, "content": content} for role, content in request.history]
         return self._tokenizer.render([*turns, {"role": "user", "content": text}])
+
+
+def first_tokens(encode: Callable[[str], Sequence[int]], choices: Sequence[str], model: str) -> list[int]:
+    """Return the first token of each choice. Raises UsageError where two choices share theirs."""
+    first = [encode(choice)[0] for choice in choices]
+    if len(set(first)) < len(first):
+        raise UsageError(f"the choices {', '.join(choices)} begin with the same token in {model}")
+    return first
 
 
 def item_seed(request: Request) -> int:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
+
+from aligner_bench.core.types import Request
 
 ResultT = TypeVar("ResultT")
 Work = Callable[[str], Awaitable[ResultT | None]]
@@ -80,6 +82,19 @@ def bundles(
         yield from _until_the_end(done)
     finally:
         running.cancel()
+
+
+def in_order(
+    stream: Callable[[Mapping[str, Request]], Iterator[dict[str, ResultT]]],
+    requests: Sequence[Request],
+    prefix: str = "",
+) -> list[ResultT]:
+    """Return a stream's results in the order of the requests; keys begin with ``prefix``."""
+    keyed = {f"{prefix}{i}": request for i, request in enumerate(requests)}
+    found: dict[str, ResultT] = {}
+    for bundle in stream(keyed):
+        found |= bundle
+    return [found[key] for key in keyed]
 
 
 def _until_the_end(

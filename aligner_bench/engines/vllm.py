@@ -19,7 +19,6 @@ from aligner_bench.engines.continuous_batch import (
     Ready,
     Work,
     completion_work,
-    in_order,
     order_by_prefix,
     stream_batch,
 )
@@ -27,8 +26,10 @@ from aligner_bench.engines.prompts import (
     PromptBuilder,
     TransformersTokenizer,
     cut_at_stop,
+    first_tokens,
     item_seed,
 )
+from aligner_bench.engines.streaming import in_order
 from aligner_bench.engines.vllm_env import installed_vllm, repeatability
 from aligner_bench.engines.vllm_fields import VLLMFields
 from aligner_bench.engines.vllm_shared import Loaded, acquire, model_identity, release
@@ -107,7 +108,9 @@ class VLLMEngine:
         self, requests: Mapping[str, Request], choices: Sequence[str], hooks: Hooks | None = None
     ) -> Iterator[dict[str, dict[str, float]]]:
         """Yield choice probabilities by key, in the same bundles."""
-        first = self._first_tokens(choices)
+        first = first_tokens(
+            lambda choice: self._tokenizer.encode(choice, special=False), choices, self._spec.model
+        )
         settings = _asking_for(first)
 
         def prepare(key: str) -> Ready | dict[str, float]:
@@ -123,13 +126,6 @@ class VLLMEngine:
 
         work = Work(prepare, finish, (hooks or Hooks()).may_start)
         yield from stream_batch(order_by_prefix(requests), self._batch(), work)
-
-    def _first_tokens(self, choices: Sequence[str]) -> list[int]:
-        first = [self._tokenizer.encode(choice, special=False)[0] for choice in choices]
-        if len(set(first)) < len(first):
-            name = self._spec.model
-            raise UsageError(f"the choices {', '.join(choices)} begin with the same token in {name}")
-        return first
 
     def _batch(self) -> _Batch:
         assert self._loaded is not None, "call load first"

@@ -27,9 +27,9 @@ from aligner_bench.core.textsafe import one_line
 from aligner_bench.core.types import Completion, Request
 from aligner_bench.engines.base import DEFAULT_BATCH, Hooks, model_spec
 from aligner_bench.engines.call_fields import CallFields
-from aligner_bench.engines.continuous_batch import in_order
 from aligner_bench.engines.embedded import SMOLLM2, converted_smollm2
 from aligner_bench.engines.prompts import PromptBuilder, TransformersTokenizer
+from aligner_bench.engines.streaming import in_order
 from aligner_bench.engines.vllm_env import ONE_PROCESS, defaults, repeatability, vllm_python
 from aligner_bench.engines.vllm_fields import VLLMFields
 from aligner_bench.engines.vllm_shared import adapter_rank, model_identity, server_options, settings_of

@@ -8,11 +8,12 @@ from typing import Literal
 from pydantic import Field
 
 from aligner_bench.engines.costs import FREE, KnownPrice
+from aligner_bench.engines.memory import GIB
 from aligner_bench.experiment.experiment import Experiment
 from aligner_bench.results.number import Published
 from aligner_bench.runner.estimate import NOTHING, RULE, Expected
 from aligner_bench.runner.plan import Plan
-from aligner_bench.runner.schedule import GIB, loaded_models
+from aligner_bench.runner.schedule import loaded_models
 
 
 class Taken(Published):

@@ -14,7 +14,7 @@ from typing import Any
 
 from aligner_bench.core.errors import UsageError
 from aligner_bench.core.hashing import digest
-from aligner_bench.engines.memory import total_memory
+from aligner_bench.engines.memory import GIB, total_memory
 
 _USABLE = 0.9  # share of all memory, where the user sets no limit
 
@@ -101,8 +101,8 @@ class Residency:
     def _make_room(self, name: str, size: int) -> None:
         if size > self.budget:
             raise UsageError(
-                f"model {name} needs about {size / 2**30:.1f} GiB, more than the "
-                f"{self.budget / 2**30:.1f} GiB that models may take; raise --memory, or choose a smaller "
+                f"model {name} needs about {size / GIB:.1f} GiB, more than the "
+                f"{self.budget / GIB:.1f} GiB that models may take; raise --memory, or choose a smaller "
                 "model or dtype"
             )
         while size and sum(self.resident().values()) + size > self.budget:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from aligner_bench.core.errors import UsageError
 from aligner_bench.core.hashing import digest
 from aligner_bench.engines.base import ModelSpec, make_engine
+from aligner_bench.engines.memory import GIB
 from aligner_bench.inspectors.base import inspector_identity
 from aligner_bench.inspectors.classifier import classifier_bytes
 from aligner_bench.runner.residency import weights_key
@@ -14,8 +15,6 @@ from aligner_bench.runner.residency import weights_key
 if TYPE_CHECKING:
     from aligner_bench.experiment.experiment import Experiment
     from aligner_bench.runner.plan import Plan
-
-GIB = 2**30
 
 
 class Loaded(NamedTuple):
