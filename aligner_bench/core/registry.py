@@ -16,7 +16,8 @@ from aligner_bench.core.errors import UsageError, nearest
 from aligner_bench.core.hashing import sha256_text
 from aligner_bench.core.spec import Spec
 
-_PYTHON = "python:"
+PYTHON = "python:"
+"""Begins a kind that is the path of a class."""
 SCHEMA_MARK = "x-kind-of"
 """Stands in a JSON Schema where any kind of that sort may stand; ``experiment.json_schema`` resolves it."""
 
@@ -57,18 +58,22 @@ class Registry:
 
     def get(self, kind: str, base: type) -> type[Any]:
         """The class of a kind, a subclass of ``base``. UsageError where there is none, or several."""
-        if kind.startswith(_PYTHON):
+        if kind.startswith(PYTHON):
             return self._from_python(kind, base)
         points = [point for point in self._points() if point.name == kind]
         if len(points) + (kind in self.built_in) > 1:
             raise UsageError(self._clash(kind, points))
         if kind in self.built_in:
-            module, _, name = self.built_in[kind].partition(":")
-            found: type[Any] = getattr(import_module(module), name)
-            return found
+            return self.get_built_in(kind)
         if not points:
             raise UsageError(f"unknown {self.what} {kind!r}; {self._hint(kind)}")
         return self._loaded(points[0], base)
+
+    def get_built_in(self, kind: str) -> type[Any]:
+        """The class of a built-in kind, plug-ins left aside. KeyError where there is none."""
+        module, _, name = self.built_in[kind].partition(":")
+        found: type[Any] = getattr(import_module(module), name)
+        return found
 
     def origin(self, spec: object) -> dict[str, str]:
         """Distribution and version of the plug-in that a spec comes from; empty for what is built in."""
@@ -104,7 +109,7 @@ class Registry:
 
     def _from_python(self, kind: str, base: type) -> type[Any]:
         """A class by its path, ``python:package.module:Class``; its origin is the hash of its source."""
-        module, _, name = kind.removeprefix(_PYTHON).partition(":")
+        module, _, name = kind.removeprefix(PYTHON).partition(":")
         if not module or not name:
             raise UsageError(f"{kind!r} is no path of a class; expected python:package.module:Class")
         try:
@@ -113,7 +118,7 @@ class Registry:
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             raise UsageError(f"{kind!r} cannot be imported ({reason})") from error
         source = Path(inspect.getfile(_checked(found, base, kind))).read_text("utf-8")
-        self._origins[found] = {"python": kind.removeprefix(_PYTHON), "version": sha256_text(source)}
+        self._origins[found] = {"python": kind.removeprefix(PYTHON), "version": sha256_text(source)}
         return found  # type: ignore[no-any-return]
 
     def _clash(self, kind: str, points: list[EntryPoint]) -> str:
@@ -156,6 +161,11 @@ class Kind(Spec):
     def short_form(cls, value: object) -> object:
         """Plain data for a short form that files may use, such as a name alone."""
         return value
+
+    @classmethod
+    def short_form_schema(cls) -> dict[str, Any] | None:
+        """JSON Schema of what ``short_form`` accepts beside a mapping; None where it is nothing."""
+        return None
 
     @classmethod
     def _is_base(cls) -> bool:

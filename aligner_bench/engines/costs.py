@@ -34,9 +34,11 @@ UNKNOWN = math.nan
 class PriceSpec(Spec):
     """US dollars per million tokens."""
 
-    input: float = Field(ge=0)
-    output: float = Field(ge=0)
-    cached: float | None = Field(None, ge=0, description="input read from the provider's cache")
+    input: float = Field(ge=0, description="US dollars per million prompt tokens")
+    output: float = Field(ge=0, description="US dollars per million generated tokens")
+    cached: float | None = Field(
+        None, ge=0, description="US dollars per million prompt tokens in the provider's cache"
+    )
     batch: float = Field(1.0, gt=0, le=1, description="the batch API's price as a share of this one")
 
     def cost(self, prompt_tokens: int, completion_tokens: int) -> float:
