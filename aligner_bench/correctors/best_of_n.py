@@ -14,7 +14,7 @@ from aligner_bench.correctors.system import SystemSpec
 
 
 class BestOfNSystem(SystemSpec):
-    """Return the sample of the upstream with the highest mean inspector score."""
+    """Answer with the upstream sample that has the highest mean inspector score."""
 
     n: int = Field(4, ge=2, description="samples of one prompt")
     inspectors: tuple[InspectorName, ...] = Field(
