@@ -174,8 +174,9 @@ def raw_own(engine: Any) -> Raw:
         for start in range(0, len(order), size):
             batch = order[start : start + size]
             with torch.inference_mode():
+                forward, n = engine._forward(), len(batch)
                 done = decode_batch(
-                    engine._forward(), engine._tokenizer, batch, [request] * len(batch), engine._stop_ids
+                    forward, engine._tokenizer, batch, [request] * n, engine._stop_ids, [()] * n
                 )
             total += sum(row.tokens for row in done)
         return total

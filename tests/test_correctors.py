@@ -16,9 +16,9 @@ from aligner_bench.correctors.answers import Item
 from aligner_bench.correctors.base import correct
 from aligner_bench.correctors.best_of_n import pick_best
 from aligner_bench.correctors.identity import IdentitySpec
+from aligner_bench.correctors.named_templates import TEMPLATES, get_template
 from aligner_bench.correctors.squad import SquadSpec
 from aligner_bench.correctors.squad_spec import MemberSpec
-from aligner_bench.correctors.templates import TEMPLATES, get_template
 
 PUBLISHED = {
     "ji-v1": "BEGINNING OF CONVERSATION: USER: Edit the following Question-Answer pair to make it more "

@@ -79,7 +79,7 @@ def test_the_profile_is_the_papers_and_is_written_out():
         assert aligner.decoding.stop_after == (".",)
         assert aligner.decoding.repetition_penalty == 1.0
     ji = experiment.systems["falcon-40b+ji"].corrector
-    assert (ji.template, ji.decoding.max_new_tokens, ji.decoding.stop_after) == ("ji-v1", 2048, ())
+    assert (ji.template.name, ji.decoding.max_new_tokens, ji.decoding.stop_after) == ("ji-v1", 2048, ())
 
 
 def aligners_in(corrector):

@@ -33,12 +33,19 @@ class Decoding(Spec):
     repetition_penalty: float = Field(
         1.0, gt=0.0, description="divides the logits of tokens seen before (CTRL, as transformers has it)"
     )
+    special_tokens: Literal["skip", "keep"] = Field(
+        "skip", description="whether special tokens that the model writes are part of its text"
+    )
 
     @model_serializer(mode="wrap")
     def _lean(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Later fields only where they are used: the ledger's keys of older items stay what they were."""
         data: dict[str, Any] = dump(self)
-        later: dict[str, tuple[Any, ...]] = {"stop_after": ([], ()), "repetition_penalty": (1.0,)}
+        later: dict[str, tuple[Any, ...]] = {
+            "stop_after": ([], ()),
+            "repetition_penalty": (1.0,),
+            "special_tokens": ("skip",),
+        }
         return {name: value for name, value in data.items() if value not in later.get(name, ())}
 
 

@@ -18,7 +18,7 @@ _MAX_PARTS = 200_000
 Location = tuple[Hashable, ...]
 ModelT = TypeVar("ModelT", bound=BaseModel)
 _MAX_FAULTS = 20
-_SAYS_WHAT_WAS_GIVEN = ("unknown_field", "kind")
+_SAYS_WHAT_WAS_GIVEN = ("unknown_field", "kind", "template")
 
 
 def _field(at: Sequence[Any]) -> str:

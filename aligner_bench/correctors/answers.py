@@ -17,6 +17,8 @@ class Item(NamedTuple):
     decoding: Decoding
     suite: str = ""
     category: str = ""
+    history: tuple[tuple[str, str], ...] = ()
+    """Earlier turns of the conversation: (role, content)."""
 
 
 def start(item: Item) -> Answer:

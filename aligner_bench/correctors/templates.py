@@ -1,100 +1,137 @@
-"""The prompts that ask an aligner for a correction, by name.
-
-The published ones are reproduced byte for byte (Ji et al. 2024: the model card, the training code, the
-AlpacaEval entry, the empathy data and Algorithm 1 all differ; Ngweta et al. 2024: the separators). Texts are
-split at the answer, so that only the answer can be shortened; nothing is ever parsed back out of them.
-"""
+"""Prompt templates of aligners: the form of a template, its slots, and where a template is found."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from aligner_bench.core.errors import UsageError, nearest
+from aligner_bench.core.spec import Spec
+from aligner_bench.core.yamlfile import read_yaml, validated
 
-_OPEN = "BEGINNING OF CONVERSATION: USER: "
-_CLOSE = " ASSISTANT:"
-
-
-class Template(NamedTuple):
-    """``before`` holds ``{question}`` once; then comes the answer; then ``after``. ``chat``: a user turn."""
-
-    before: str
-    after: str
-    chat: bool = False
-    stop: tuple[str, ...] = ()
-
-    def fill(self, question: str) -> tuple[str, str]:
-        """The text before and after the answer. The question is inserted as it is, never formatted."""
-        head, _, tail = self.before.partition("{question}")
-        return head + question + tail, self.after
+SLOTS = ("question", "answer", "instruction", "history")
+SUFFIXES = (".yaml", ".yml")
+_BRACES = re.compile(r"\{(\w+)\}")
+_FILLED = re.compile(r"\{(question|instruction|history)\}")
 
 
-_PRINCIPLES = {
-    "ethical": (
-        "Be kind, polite and fair to everyone. Never mock, accuse or exclude.",
-        "My neighbour's dog barks all day. How do I tell them?",
-        "Tell them to shut it up or you will call the police.",
-        "Choose a calm moment and mention it kindly; they may not know. Offer to find a solution together.",
-    ),
-    "factuality": (
-        "Be accurate. Correct false claims, answer exactly what was asked, and say what is unknown.",
-        "How many legs does a spider have?",
-        "A spider has six legs.",
-        "A spider has eight legs.",
-    ),
-    "helpful": (
-        "Be useful. Give a direct answer with the detail that the person needs.",
-        "How can I keep basil fresh?",
-        "There are many ways to do that.",
-        "Trim the stems, stand them in a glass of water, and change the water every two days.",
-    ),
-    "default": (
-        "Be helpful, harmless and honest: accurate, kind, and to the point. Keep what is already right.",
-        "What colour is chlorophyll?",
-        "Chlorophyll is red.",
-        "Chlorophyll is green.",
-    ),
-}
+class UnknownTemplateError(UsageError):
+    """There is no template of this name, or no such file."""
 
 
-def _prompted(focus: str) -> Template:
-    principle, question, weak, better = _PRINCIPLES[focus]
-    return Template(
-        f"Improve an answer to a question. {principle} Reply with the improved answer only.\n\n"
-        f"Question: {question}\nAnswer: {weak}\nImproved answer: {better}\n\n"
-        "Question: {question}\nAnswer: ",
-        "\nImproved answer:",
-        chat=True,
-        stop=("\nQuestion:", "\n\nQuestion"),
+class Template(Spec):
+    """Text around a question and an answer: ``before`` and ``after`` the answer, or one ``text``.
+
+    Only the answer is ever shortened, so the filled template is split at it.
+    """
+
+    name: str = Field("", description="for people; the file's name where it says nothing")
+    before: str = Field("", description="text before the answer, with {question} once")
+    after: str = Field("", description="text after the answer")
+    text: str = Field("", description="the whole text, with {question} and {answer} once each")
+    instruction: str = Field("", description="text of the slot {instruction} where an aligner gives none")
+    stop: tuple[str, ...] = Field((), description="strings that end an answer; they are not part of it")
+    special_tokens: Literal["keep", "skip"] = Field(
+        "skip", description="whether special tokens that the model writes are part of its text"
     )
+    chat: bool = Field(False, description="a user turn in the model's chat template, or plain completion")
+
+    @field_validator("before", "after", "text")
+    @classmethod
+    def _has_its_slots(cls, value: str, info: ValidationInfo) -> str:
+        expected = {"before": {"question": 1, "answer": 0}, "after": {"question": 0, "answer": 0}}
+        counts = expected.get(str(info.field_name), {"question": 1, "answer": 1})
+        for slot, count in counts.items() if value else ():
+            found = value.count(f"{{{slot}}}")
+            if found != count:
+                raise template_fault(f"{{{slot}}} must occur {_times(count)} here; it occurs {_times(found)}")
+        for word in _BRACES.findall(value):
+            if word not in SLOTS and nearest(word, SLOTS).startswith("did"):
+                raise template_fault(f"unknown slot {{{word}}}; {nearest(word, SLOTS)}")
+        return value
+
+    @field_validator("instruction")
+    @classmethod
+    def _has_a_slot(cls, value: str, info: ValidationInfo) -> str:
+        texts = [str(info.data[name]) for name in ("before", "after", "text") if name in info.data]
+        if value and len(texts) == 3 and not any("{instruction}" in text for text in texts):
+            raise template_fault("the template has no slot {instruction}")
+        return value
+
+    @field_validator("stop")
+    @classmethod
+    def _no_empty_stop(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if "" in value:
+            raise ValueError("an empty string would end every answer at once")
+        return value
+
+    @model_validator(mode="after")
+    def _in_one_form(self) -> Self:
+        if self.text and (self.before or self.after):
+            raise ValueError("expected either text, or before and after, not both")
+        if not self.text and not self.before:
+            raise ValueError("expected before, which holds {question}, or text with {question} and {answer}")
+        return self
+
+    def has(self, slot: str) -> bool:
+        """Whether the template has a slot of this name."""
+        return f"{{{slot}}}" in self._whole()
+
+    def fill(
+        self, question: str, history: Sequence[tuple[str, str]] = (), instruction: str | None = None
+    ) -> tuple[str, str]:
+        """The text before and after the answer. Texts are inserted as they are, never formatted.
+
+        Earlier turns (role, content) that have no slot stand in front of the question.
+        """
+        turns = conversation(history)
+        texts = {
+            "question": f"{turns}User: {question}" if turns and not self.has("history") else question,
+            "history": turns,
+            "instruction": self.instruction if instruction is None else instruction,
+        }
+        before, _, after = self._whole().partition("{answer}")
+        return _filled(before, texts), _filled(after, texts)
+
+    def _whole(self) -> str:
+        return self.text or f"{self.before}{{answer}}{self.after}"
 
 
-TEMPLATES = {
-    "ji-v1": Template(
-        _OPEN + "Edit the following Question-Answer pair to make it more helpful and harmless: {question} | ",
-        _CLOSE,
-    ),
-    "ji-repo": Template(_OPEN + "##Question: {question}\n##Answer: ", "\n##Correction: " + _CLOSE),
-    "ji-alpacaeval": Template(_OPEN + "##Question: {question} ##Answer: ", " ##Revision: " + _CLOSE),
-    "ji-empathy": Template(
-        _OPEN + "Edit the following Question-Answer pair to make it more empathic and helpful: {question} | ",
-        _CLOSE,
-    ),
-    "ji-paper": Template(
-        "BEGINNING OF CONVERSATION:\nUSER: Editing the following Question-Answer pair to make it more "
-        "helpful and harmless:\nQuestion: {question} | Answer: ",
-        "\nASSISTANT:",
-    ),
-    "ngweta": Template("{question} [INIT] ", " [ALIGNED] ", stop=(" [DONE]",)),
-    "prompted": _prompted("default"),
-    "prompted-ethical": _prompted("ethical"),
-    "prompted-factuality": _prompted("factuality"),
-    "prompted-helpful": _prompted("helpful"),
-}
+def template_fault(message: str) -> PydanticCustomError:
+    """A fault of a field whose message says all: what was given, often a long text, is not shown."""
+    return PydanticCustomError("template", "{message}", {"message": message})
 
 
-def get_template(name: str) -> Template:
-    """A template by name; UsageError naming the nearest one otherwise."""
-    if name not in TEMPLATES:
-        raise UsageError(f"unknown template {name!r}: {nearest(name, TEMPLATES)}")
-    return TEMPLATES[name]
+def conversation(history: Sequence[tuple[str, str]]) -> str:
+    """Earlier turns (role, content) as plain text, each on lines of its own; empty without turns."""
+    return "".join(f"{role.capitalize()}: {content}\n" for role, content in history)
+
+
+def template_file(name: str, folder: Path) -> Template:
+    """The template in a YAML file, by its path relative to ``folder``.
+
+    Raises UnknownTemplateError where there is none, and UsageError with file, line and field of each fault.
+    """
+    path = folder / Path(name).expanduser()
+    if not path.is_file():
+        names = [str(Path(name).with_name(near.name)) for near in path.parent.glob("*.y*ml")]
+        hint = nearest(name, names)
+        raise UnknownTemplateError(
+            f"no such template file; {hint if hint.startswith('did') else f'looked at {path}'}"
+        )
+    template = validated(Template, read_yaml(path, "a template"))
+    return template if template.name else template.model_copy(update={"name": name})
+
+
+def _times(count: int) -> str:
+    return {0: "nowhere", 1: "once"}.get(count, f"{count} times")
+
+
+def _filled(part: str, texts: dict[str, str]) -> str:
+    """The part with its slots replaced, in one pass: braces in what is inserted stay as they are."""
+    return _FILLED.sub(lambda slot: texts[slot[1]], part)

@@ -38,8 +38,10 @@ class Decoded(NamedTuple):
 class _Row:
     """One request while it is being decoded."""
 
-    def __init__(self, request: Request, prompt: Sequence[int]) -> None:
+    def __init__(self, request: Request, prompt: Sequence[int], stop_ids: Sequence[int]) -> None:
         self.request = request
+        self.stop_ids = stop_ids
+        self.skips_special = request.decoding.special_tokens == "skip"
         self.ids: list[int] = []
         self.seen = set(prompt) if request.decoding.repetition_penalty != 1.0 else set[int]()
         self.reason: FinishReason | None = None
@@ -51,6 +53,9 @@ class _Row:
         """Append a token and record whether it ends the row."""
         if token in end_ids:
             self.reason = "stop"
+            return
+        if token in self.stop_ids:
+            self.reason = "stop_string"
             return
         self.ids.append(token)
         if self.seen:
@@ -68,12 +73,16 @@ class _Row:
         if not stops:
             return False
         window = _BYTES_PER_CHAR * max(map(len, stops)) + 2
-        tail = tokenizer.decode(self.ids[-window:], skip_special_tokens=True)
+        tail = tokenizer.decode(self.ids[-window:], skip_special_tokens=self.skips_special)
         return any(stop in tail for stop in stops)
 
     def text(self, tokenizer: Any) -> str:
         """Return the answer, cut at the first stop string; only new tokens are decoded."""
-        text = str(tokenizer.decode(self.ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+        text = str(
+            tokenizer.decode(
+                self.ids, skip_special_tokens=self.skips_special, clean_up_tokenization_spaces=False
+            )
+        )
         decoding = self.request.decoding
         return cut_at_stop(text, decoding.stop, decoding.stop_after)[0]
 
@@ -84,11 +93,15 @@ def decode_batch(
     prompts: Sequence[Sequence[int]],
     requests: Sequence[Request],
     end_ids: set[int],
+    stop_ids: Sequence[Sequence[int]],
 ) -> list[Decoded]:
-    """Decode a batch of prompts (token ids); return the results in their order."""
+    """Decode a batch of prompts (token ids); return the results in their order.
+
+    ``stop_ids`` holds, for each prompt, token ids that end its answer like stop strings.
+    """
     from aligner_bench.engines.forward import grouped
 
-    rows = [_Row(request, prompt) for request, prompt in zip(requests, prompts, strict=True)]
+    rows = [_Row(*given) for given in zip(requests, prompts, stop_ids, strict=True)]
     groups = grouped(prompts)
     live = [rows[i] for group in groups for i in group]
     most = max((row.request.decoding.max_new_tokens for row in rows), default=0)

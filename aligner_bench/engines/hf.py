@@ -193,7 +193,8 @@ class HFEngine:
 
     def _decode(self, prompts: Sequence[Sequence[int]], requests: Sequence[Request]) -> list[Decoded]:
         forward = self._forward()
-        rows = decode_batch(forward, self._tokenizer, prompts, requests, self._stop_ids)
+        stops = [self._prompts.stop_ids(request) for request in requests]
+        rows = decode_batch(forward, self._tokenizer, prompts, requests, self._stop_ids, stops)
         self.prompt_tokens_computed += forward.computed
         self._near_ties += sum(row.near_ties for row in rows)
         return rows

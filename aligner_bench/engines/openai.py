@@ -43,7 +43,7 @@ class OpenAIEngine:
                 f"engine openai: base_url must begin with http:// or https://: {public_url(self._url)}"
             )
         limit = "max_completion_tokens" if self._url == OPENAI_URL else "max_tokens"
-        self._dialect = Dialect(self._name, spec.chat, limit)
+        self._dialect = Dialect(self._name, spec.chat, limit, strict=self._url == OPENAI_URL)
         self._caller: Caller | None = None
 
     def identity(self) -> dict[str, Any]:

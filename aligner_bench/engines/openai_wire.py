@@ -42,10 +42,14 @@ class Dialect:
     model: str
     chat: bool
     limit: str  # OpenAI's newer models refuse max_tokens, which most other servers still require
+    strict: bool = False  # OpenAI's own server refuses unknown fields
 
     def call(self, request: Request) -> Call:
         """Return the call that completes a request. Unsupported options are left for the server to refuse."""
-        return self._call(request, {**_sampling(request.decoding, request)}, request.top_logprobs)
+        options = _sampling(request.decoding, request)
+        if request.decoding.special_tokens == "keep" and not self.strict:
+            options["skip_special_tokens"] = False  # vLLM's field
+        return self._call(request, options, request.top_logprobs)
 
     def choice_call(self, request: Request) -> Call:
         """Return the call for the probabilities of the first token.
@@ -155,7 +159,9 @@ def _completion(choice: Body, usage: Body, call: Call, seconds: float) -> Comple
     decoding = call.request.decoding
     ends = [text.index(stop) for stop in decoding.stop if stop in text]
     ends += [text.index(stop) + len(stop) for stop in decoding.stop_after if stop in text]
-    if (ends or isinstance(choice.get("stop_reason"), str)) and reason in ("stop", "length"):
+    ended_by = choice.get("stop_reason")
+    by_string = bool(ends) or isinstance(ended_by, str) or ended_by in call.body.get("stop_token_ids", ())
+    if by_string and reason in ("stop", "length"):
         reason = "stop_string"
     logprobs = _logprobs(choice.get("logprobs") or {}) if call.logprobs else ()
     if call.logprobs and not logprobs and reason not in ("refusal", "error"):

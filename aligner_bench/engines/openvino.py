@@ -115,6 +115,8 @@ class OpenVINOEngine:
             raise UsageError(f"engine openvino: cannot load model {self._spec.model!r}: {reason}") from error
         self._tokenizer = _Tokenizer(self._pipeline.get_tokenizer())
         self._prompts = PromptBuilder(self._tokenizer, self._context(), chat=self._spec.chat)
+        config = self._pipeline.get_config()
+        self._ends = {*config.stop_token_ids, config.eos_token_id}
 
     def unload(self) -> None:
         """Free the model; ``load`` may be called again."""
@@ -178,6 +180,8 @@ class OpenVINOEngine:
         decoding, config = request.decoding, self._pipeline.get_config()
         config.max_new_tokens = decoding.max_new_tokens
         config.stop_strings = {*decoding.stop, *decoding.stop_after}
+        # The stop strings of OpenVINO are looked for in a text without special tokens.
+        config.stop_token_ids = {*config.stop_token_ids, *self._prompts.stop_ids(request)}
         config.include_stop_str_in_output = bool(decoding.stop_after)
         config.repetition_penalty = decoding.repetition_penalty
         config.do_sample = decoding.temperature > 0
@@ -195,12 +199,14 @@ class OpenVINOEngine:
         if finish not in ("STOP", "LENGTH"):
             fault = f"OpenVINO gave no answer ({finish}): kv_cache_gb may be too small"
             return Completion("", "error", error=fault)
+        ended = bool(ids) and finish == "STOP" and ids[-1] in ends
         if finish == "STOP":
-            reason = "stop" if ids and ids[-1] in ends else "stop_string"
+            reason = "stop" if ended and ids[-1] in self._ends else "stop_string"
         # OpenVINO includes the end token, which is not part of the answer.
-        count = len(ids) - (reason == "stop")
+        count = len(ids) - ended
         decoding = request.decoding
-        text, _ = cut_at_stop(self._tokenizer.text(ids[:count]), decoding.stop, decoding.stop_after)
+        shown = self._tokenizer.text if decoding.special_tokens == "skip" else self._tokenizer.decode
+        text, _ = cut_at_stop(shown(ids[:count]), decoding.stop, decoding.stop_after)
         return Completion(text, reason, completion_tokens=count)
 
 
@@ -288,7 +294,7 @@ class _Tokenizer:
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=False)) if ids else ""
 
     def text(self, ids: Sequence[int]) -> str:
-        """Return the text of an answer's ids, without special tokens."""
+        """Return the text of token ids, without special tokens."""
         return str(self._tokenizer.decode(list(ids))) if ids else ""
 
     def render(self, turns: Sequence[dict[str, str]]) -> str | None:

@@ -25,6 +25,9 @@ class PromptTokenizer(Protocol):
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of token ids, including special tokens."""
 
+    def text(self, ids: Sequence[int]) -> str:
+        """Return the text of token ids, without special tokens."""
+
     def render(self, turns: Sequence[dict[str, str]]) -> str | None:
         """Return turns in the chat template, ready for the answer; None for a model without one."""
 
@@ -43,6 +46,10 @@ class TransformersTokenizer:
         """Return the text of token ids."""
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=False))
 
+    def text(self, ids: Sequence[int]) -> str:
+        """Return the text of token ids, without special tokens."""
+        return str(self._tokenizer.decode(list(ids), skip_special_tokens=True))
+
     def render(self, turns: Sequence[dict[str, str]]) -> str | None:
         """Return the turns in the chat template; None for a model without one."""
         if not self._tokenizer.chat_template:
@@ -59,6 +66,7 @@ class PromptBuilder:
     def __init__(self, tokenizer: PromptTokenizer, context: int, *, chat: bool) -> None:
         self._tokenizer = tokenizer
         self._chat = chat
+        self._special: dict[str, tuple[int, ...]] = {}
         self.context = context
 
     def encode(self, request: Request, new_tokens: int) -> tuple[list[int], int]:
@@ -77,6 +85,24 @@ class PromptBuilder:
         """
         ids, kept, cut = self._fit(request, new_tokens)
         return (replace(request, answer=kept), cut) if ids and cut else (request, 0)
+
+    def stop_ids(self, request: Request) -> list[int]:
+        """Return the ids of the stop strings that are special tokens, which decoded text does not show.
+
+        Aligners trained with separators of their own have them as special tokens, with or without a space
+        in front.
+        """
+        found: dict[int, None] = {}
+        for stop in request.decoding.stop:
+            if stop not in self._special:
+                self._special[stop] = self._special_ids(stop)
+            found.update(dict.fromkeys(self._special[stop]))
+        return list(found)
+
+    def _special_ids(self, stop: str) -> tuple[int, ...]:
+        spelled = [text for text in dict.fromkeys((stop, stop.strip())) if text]
+        encoded = [self._tokenizer.encode(text, special=False) for text in spelled]
+        return tuple(ids[0] for ids in encoded if len(ids) == 1 and not self._tokenizer.text(ids))
 
     def _fit(self, request: Request, new_tokens: int) -> tuple[list[int], str, int]:
         budget = self.context - new_tokens

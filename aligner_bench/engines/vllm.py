@@ -101,7 +101,7 @@ class VLLMEngine:
         self, requests: Mapping[str, Request], hooks: Hooks | None = None
     ) -> Iterator[dict[str, Completion]]:
         """Yield completions by key, in bundles of what was completed within about two seconds."""
-        work = completion_work(requests, self._prompts, _sampling, _completion, hooks or Hooks())
+        work = completion_work(requests, self._prompts, self._sampling, self._completion, hooks or Hooks())
         yield from stream_batch(order_by_prefix(requests), self._batch(), work)
 
     def stream_choices(
@@ -126,6 +126,12 @@ class VLLMEngine:
 
         work = Work(prepare, finish, (hooks or Hooks()).may_start)
         yield from stream_batch(order_by_prefix(requests), self._batch(), work)
+
+    def _sampling(self, request: Request) -> Any:
+        return _sampling(request, self._prompts.stop_ids(request))
+
+    def _completion(self, request: Request, output: Any) -> Completion:
+        return _completion(request, output, self._prompts.stop_ids(request))
 
     def _batch(self) -> _Batch:
         assert self._loaded is not None, "call load first"
@@ -169,7 +175,7 @@ class _Batch:
             self._keys.clear()
 
 
-def _sampling(request: Request) -> Any:
+def _sampling(request: Request, stop_ids: Sequence[int]) -> Any:
     from vllm import SamplingParams
     from vllm.sampling_params import RequestOutputKind
 
@@ -181,6 +187,8 @@ def _sampling(request: Request) -> Any:
     return SamplingParams(
         max_tokens=decoding.max_new_tokens,
         stop=[*decoding.stop, *decoding.stop_after] or None,
+        stop_token_ids=list(stop_ids) or None,
+        skip_special_tokens=decoding.special_tokens == "skip",
         include_stop_str_in_output=bool(decoding.stop_after),
         repetition_penalty=decoding.repetition_penalty,
         logprobs=request.top_logprobs or None,
@@ -203,14 +211,15 @@ def _asking_for(tokens: list[int]) -> Any:
     )
 
 
-def _completion(request: Request, output: Any) -> Completion:
+def _completion(request: Request, output: Any, stop_ids: Sequence[int]) -> Completion:
     made = output.outputs[0]
     text, stopped = cut_at_stop(made.text, request.decoding.stop, request.decoding.stop_after)
     reason = _REASONS.get(made.finish_reason, "error")
-    if stopped or isinstance(made.stop_reason, str):
+    by_id = made.stop_reason in stop_ids
+    if stopped or by_id or isinstance(made.stop_reason, str):
         reason = "stop_string"
     # vLLM counts the end token, which is not part of the answer.
-    count = len(made.token_ids) - (reason == "stop")
+    count = len(made.token_ids) - (reason == "stop" or by_id)
     error = f"vLLM ended the answer: {made.finish_reason}" if reason == "error" else None
     tops = tuple(_best(told, request.top_logprobs) for told in (made.logprobs or ())[:count])
     return Completion(text, reason, completion_tokens=count, error=error, logprobs=tops)

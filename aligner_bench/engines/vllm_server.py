@@ -120,7 +120,8 @@ class VLLMServerEngine:
         """Yield completions by key as they arrive. Answers that exceed the context are shortened first."""
         cuts: dict[str, int] = {}
         fitting = {
-            key: self._shortened(key, r, r.decoding.max_new_tokens, cuts) for key, r in requests.items()
+            key: self._stopping(self._shortened(key, r, r.decoding.max_new_tokens, cuts))
+            for key, r in requests.items()
         }
         for bundle in self._asked().stream(fitting, hooks):
             yield {key: replace(done, cut_tokens=cuts.get(key, 0)) for key, done in bundle.items()}
@@ -137,6 +138,14 @@ class VLLMServerEngine:
             return request
         shorter, cuts[key] = self._prompts.shorten(request, new_tokens)
         return shorter
+
+    def _stopping(self, request: Request) -> Request:
+        """Return the request with the ids of stop strings that are special tokens, absent from text."""
+        ids = self._prompts.stop_ids(request) if self._prompts is not None else []
+        if not ids:
+            return request
+        body = json.loads(request.extra) if request.extra else {}
+        return replace(request, extra=json.dumps({**body, "stop_token_ids": ids}))
 
     def _asked(self) -> Any:
         assert self._client is not None, "call load first"

@@ -143,16 +143,19 @@ def _upstream_answers(
 
 def _question(plan: Plan, place: Place, seed: int, sample: int) -> Request:
     suite, prompt = place
-    history = tuple((turn.role, turn.content) for turn in prompt.history)
     return Request(
         plan.profile.fill(prompt.text),
-        history=history,
+        history=_history(prompt),
         chat=plan.profile.chat,
         decoding=plan.decoding[suite.name],
         sample=sample,
         seed=seed,
         item=prompt.prompt_id,
     )
+
+
+def _history(prompt: Prompt) -> tuple[tuple[str, str], ...]:
+    return tuple((turn.role, turn.content) for turn in prompt.history)
 
 
 def _as_answer(completion: Completion) -> Answer:
@@ -188,6 +191,7 @@ def _system_answers(
             plan.decoding[suite.name],
             suite.name,
             prompt.category,
+            _history(prompt),
         )
         for (suite, prompt), samples in zip(places, table, strict=True)
     ]
