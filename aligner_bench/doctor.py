@@ -1,6 +1,6 @@
-"""What this machine can run: packages, models, GPU, folders, hub; and the line that installs what is missing.
+"""Check what this machine can run: packages, models, GPU, folders, hub; with installation commands.
 
-Nothing heavy is imported, nothing waits longer than a few seconds, and no secret's value is read out.
+Imports no large packages, waits at most a few seconds per check, and never prints the value of a secret.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from aligner_bench.engines.vllm_env import PYTHON_VARIABLE, vllm_python
 
 State = Literal["ok", "missing", "off"]
 _HUB = "https://huggingface.co"
-_PATIENCE = 4.0
-_SCAN = 2.0
+_TIMEOUT = 4.0
+_SCAN_TIMEOUT = 2.0
 
 
 class Extra(NamedTuple):
-    """An optional extra: the packages that show it is there, and what it is for."""
+    """An optional extra: the packages that indicate its presence, and its purpose."""
 
     packages: tuple[tuple[str, str], ...]  # (module, distribution)
     purpose: str
-    alone: str = ""  # the command that installs it, where it is not pip install 'aligner-bench[NAME]'
+    command: str = ""  # the installation command, if not pip install 'aligner-bench[NAME]'
 
 
 CORE = (
@@ -61,7 +61,7 @@ EXTRAS: dict[str, Extra] = {
         "make vllm, or with a GPU: pip install 'aligner-bench[vllm]'",
     ),
     "openvino": Extra(
-        (("openvino_genai", "openvino-genai"),), "run with engine openvino, quickest on CPUs, no torch"
+        (("openvino_genai", "openvino-genai"),), "run with engine openvino, fastest on CPUs, without torch"
     ),
     "openai": Extra((("openai", "openai"),), "run with engine openai, rubric judges"),
     "keyring": Extra((("keyring", "keyring"),), "api_key_keyring, a key from the system's keyring"),
@@ -81,19 +81,19 @@ EXTRAS: dict[str, Extra] = {
 
 
 class Finding(BaseModel):
-    """One thing looked at."""
+    """The result of one check."""
 
     model_config = ConfigDict(extra="forbid")
 
     section: str
     name: str
-    state: State = Field(description="ok, missing, or off: not there, and not needed here or switched off")
+    state: State = Field(description="ok, missing, or off (not needed or switched off)")
     detail: str
-    install: str = Field("", description="the line that mends it")
+    install: str = Field("", description="the command that installs it")
 
 
 def examine(*, hub: bool = True) -> list[Finding]:
-    """Look at everything. ``hub=False`` asks no network."""
+    """Check packages, models, machine, folders and access. ``hub=False`` makes no network request."""
     return [*_packages(), _vllm_elsewhere(), *_models(), *_machine(), *_folders(), *_access(hub)]
 
 
@@ -112,7 +112,7 @@ def _version(distribution: str) -> str:
 
 
 def _packages() -> list[Finding]:
-    """The core, then each extra with the commands that need it."""
+    """Check the core packages, then each extra."""
     core = [name for module, name in CORE if not _installed(module)]
     found = [
         Finding(
@@ -132,14 +132,14 @@ def _packages() -> list[Finding]:
                 name=name,
                 state="missing" if absent else "ok",
                 detail=f"{extra.purpose}: {f'without {chr(44).join(absent)}' if absent else held}",
-                install=(extra.alone or f"pip install 'aligner-bench[{name}]'") if absent else "",
+                install=(extra.command or f"pip install 'aligner-bench[{name}]'") if absent else "",
             )
         )
     return found
 
 
 def _vllm_elsewhere() -> Finding:
-    """The interpreter that engine vllm-server would use: vLLM's pins often keep it out of this one."""
+    """Check the interpreter for engine vllm-server, often separate because of vLLM's pinned versions."""
     name, purpose = "vllm-server", "run with engine vllm-server"
     try:
         python, held = vllm_python()
@@ -151,7 +151,7 @@ def _vllm_elsewhere() -> Finding:
 
 
 def _models() -> list[Finding]:
-    """The models that come inside packages."""
+    """Check the models that are shipped in packages."""
     found = []
     for name, package in EMBEDDED.items():
         try:
@@ -185,26 +185,26 @@ def _machine() -> list[Finding]:
 
 
 def _gpu() -> str:
-    """What nvidia-smi says, or the build of torch that would use another one; torch itself stays out."""
+    """Return the GPUs reported by nvidia-smi, without importing torch."""
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return ""
     query = [tool, "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
     try:
-        done = subprocess.run(query, capture_output=True, text=True, timeout=_PATIENCE, check=True)  # noqa: S603
+        done = subprocess.run(query, capture_output=True, text=True, timeout=_TIMEOUT, check=True)  # noqa: S603
     except (OSError, subprocess.SubprocessError):
         return ""
     return "; ".join(line.strip() for line in done.stdout.splitlines() if line.strip())
 
 
 def _folders() -> list[Finding]:
-    """Cache folders with their sizes, and the room that is left."""
+    """Check the cache folders, local data sets and free space."""
     hub = os.environ.get("HF_HUB_CACHE") or Path(os.environ.get("HF_HOME", "~/.cache/huggingface")) / "hub"
     found = []
     for name, path in (("cache", cache_dir()), ("hub cache", Path(hub).expanduser())):
         size, whole = _folder_size(path)
-        words = f"{'' if whole else 'at least '}{_size(size)}" if path.is_dir() else "not made yet"
-        found.append(Finding(section="folders", name=name, state="ok", detail=f"{path}: {words}"))
+        shown = f"{'' if whole else 'at least '}{_size(size)}" if path.is_dir() else "not created yet"
+        found.append(Finding(section="folders", name=name, state="ok", detail=f"{path}: {shown}"))
     data = os.environ.get("ALIGNER_BENCH_DATA")
     there = data is not None and Path(data).expanduser().is_dir()
     detail = (
@@ -221,8 +221,8 @@ def _folders() -> list[Finding]:
 
 
 def _folder_size(path: Path) -> tuple[int, bool]:
-    """Bytes of the files below a folder, and whether all were counted before patience ended."""
-    total, waiting, end = 0, [path], time.monotonic() + _SCAN
+    """Return the bytes of the files below a folder, and whether all were counted within the time limit."""
+    total, waiting, end = 0, [path], time.monotonic() + _SCAN_TIMEOUT
     while waiting:
         if time.monotonic() > end:
             return total, False
@@ -247,7 +247,7 @@ def _size(count: float) -> str:
 
 
 def _access(ask: bool) -> list[Finding]:
-    """The hub, and which keys are set (never their values)."""
+    """Check the hub, and which keys are set (never their values)."""
     key = (
         "is set" if os.environ.get("OPENAI_API_KEY") else "is not set; only hosted models and judges need it"
     )
@@ -265,9 +265,12 @@ def _hub(ask: bool) -> Finding:
         return Finding(section="access", name="hugging face hub", state="off", detail=why)
     address = os.environ.get("HF_ENDPOINT", _HUB)
     fault = _reach(address)
-    words = f"cannot be reached ({fault}); packaged suites and models work" if fault else "answers"
+    reached = f"cannot be reached ({fault}); packaged suites and models work" if fault else "responds"
     return Finding(
-        section="access", name="hugging face hub", state="off" if fault else "ok", detail=f"{address} {words}"
+        section="access",
+        name="hugging face hub",
+        state="off" if fault else "ok",
+        detail=f"{address} {reached}",
     )
 
 
@@ -276,7 +279,7 @@ def _true(name: str) -> bool:
 
 
 def _reach(address: str) -> str:
-    """Empty where the address answers. A look-up of names has no time limit, so a thread does the waiting."""
+    """Return "" if the address responds, else the error. A thread bounds the time of name resolution."""
     answer: list[str] = []
 
     def ask() -> None:
@@ -287,14 +290,14 @@ def _reach(address: str) -> str:
             if not address.startswith(("https://", "http://")):
                 raise ValueError("not an http address")
             request = urllib.request.Request(address, method="HEAD")  # noqa: S310 - checked above
-            with urllib.request.urlopen(request, timeout=_PATIENCE):  # noqa: S310
+            with urllib.request.urlopen(request, timeout=_TIMEOUT):  # noqa: S310
                 answer.append("")
         except urllib.error.HTTPError:
-            answer.append("")  # it refused, so it is there
+            answer.append("")  # an HTTP error is a response, too
         except (OSError, ValueError) as error:
             answer.append(str(getattr(error, "reason", error)) or type(error).__name__)
 
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
-    thread.join(_PATIENCE + 1)
+    thread.join(_TIMEOUT + 1)
     return answer[0] if answer else "no answer in time"

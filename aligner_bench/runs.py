@@ -1,4 +1,4 @@
-"""A run: the folder that one experiment file produced, and the way to it."""
+"""Runs: read and write the folder that one experiment produces."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Run(RunFolder):
 
     def __init__(self, path: str | Path, nothing_to_do: bool = False) -> None:
         super().__init__(path)
-        self.nothing_to_do = nothing_to_do  # it was asked for again and stands as it was
+        self.nothing_to_do = nothing_to_do  # the same run was requested again and is complete
         self._results: Results | None = None
         try:
             self._facts = _facts_from(self.manifest["facts"])
@@ -43,12 +43,12 @@ class Run(RunFolder):
 
     @property
     def facts(self) -> Facts:
-        """What the results need beside the rows."""
+        """The inputs of the results other than the rows."""
         return self._facts
 
     def results(self) -> Results:
-        """Every published number, computed from the rows."""
-        if self._results is None and self.nothing_to_do:  # the file was just found to be as it was written
+        """Return every published number, computed from the rows."""
+        if self._results is None and self.nothing_to_do:  # the file was just verified
             text = (self.path / "leaderboard.json").read_text("utf-8")
             self._results = Results.model_validate_json(text)
         if self._results is None:
@@ -56,19 +56,19 @@ class Run(RunFolder):
         return self._results
 
     def responses(self) -> pd.DataFrame:
-        """One row a prompt and system."""
+        """Return one row per prompt and system."""
         return self._frame("responses")
 
     def verdicts(self) -> pd.DataFrame:
-        """One row a judged pair and order."""
+        """Return one row per judged pair and order."""
         return self._frame("verdicts")
 
     def trajectories(self) -> pd.DataFrame:
-        """One row a step of a corrector: who acted or skipped, scores and text hashes before and after."""
+        """Return one row per corrector step: actor, action, scores and text hashes before and after."""
         return self._frame("trajectories")
 
     def leaderboard(self) -> pd.DataFrame:
-        """One row a comparison, judge and suite, with all rates and their intervals."""
+        """Return one row per comparison, judge and suite, with all rates and their intervals."""
         import pandas as pd
 
         from aligner_bench.views.leaderboard import flat_rows
@@ -76,13 +76,13 @@ class Run(RunFolder):
         return pd.DataFrame(flat_rows(self.results()))
 
     def report(self, path: str | Path | None = None) -> Path:
-        """Write the self-contained HTML report; its path."""
+        """Write the self-contained HTML report (default: RUN/report.html) and return its path."""
         from aligner_bench.views.answers import answers
         from aligner_bench.views.report import write_report
 
         target = Path(path) if path else self.path / "report.html"
         if not target.parent.is_dir():
-            raise UsageError(f"{target.parent}: no such folder; expected a place for the report")
+            raise UsageError(f"{target.parent}: no such folder; expected a folder for the report")
         write_report(self.results(), answers(self.tables()), self.manifest, target)
         return target
 
@@ -102,31 +102,31 @@ def save(target: Path, tables: Mapping[str, Sequence[Row]], manifest: dict[str, 
 
 
 def finish(target: Path, manifest: dict[str, Any]) -> Run:
-    """The manifest that seals the tables, then what is computed from them."""
+    """Write the manifest that seals the tables, then leaderboard and report; return the run."""
     stored = {name: open_table(name, target / f"{name}.parquet") for name in COLUMNS}
     write_table("trajectories", trajectory_rows(stored["responses"]), target / "trajectories.parquet")
     write_text(target / "manifest.json", json.dumps(sealed(manifest, stored), indent=1))
-    finished = Run(target)
-    finished.keep(stored)
-    write_text(target / "leaderboard.json", finished.results().model_dump_json(indent=1) + "\n")
-    finished.report()
-    return finished
+    run = Run(target)
+    run.keep(stored)
+    write_text(target / "leaderboard.json", run.results().model_dump_json(indent=1) + "\n")
+    run.report()
+    return run
 
 
 def check_target(target: Path, experiment_hash: str, overwrite: bool) -> None:
-    """UsageError where writing a run here would destroy something else than the same run."""
+    """Raise UsageError if writing a run to ``target`` would destroy anything but the same run."""
     if target.is_file():
         raise UsageError(f"{target}: is a file; expected a folder for the run")
-    # Nothing but tables: a run that was killed between its last row and its manifest.
+    # Only tables: a run interrupted before its manifest was written.
     tables = {f"{name}.parquet" for name in (*COLUMNS, *DERIVED)}
     if not target.exists() or {file.name for file in target.iterdir()} <= tables:
         return
     if not (target / "manifest.json").is_file():
-        raise UsageError(f"{target}: holds files but no run; choose an empty or new folder with --out")
+        raise UsageError(f"{target}: contains files but no run; choose an empty or new folder with --out")
     held = Run(target).manifest["facts"]["experiment_hash"]
     if held != experiment_hash and not overwrite:
         raise UsageError(
-            f"{target}: holds the run of another experiment or other limits; "
+            f"{target}: contains the run of a different experiment or limit; "
             "choose another folder with --out, or replace it with --overwrite"
         )
 
@@ -136,9 +136,9 @@ def _facts_from(stored: dict[str, Any]) -> Facts:
 
 
 def merged(runs: Sequence[Run]) -> Results:
-    """The results of several runs as one.
+    """Merge the results of several runs.
 
-    UsageError where one judge's name stands for different identities: such numbers must not share a table.
+    UsageError if one judge name has different identities, whose numbers must not share a table.
     """
     results = [run.results() for run in runs]
     identities: dict[str, str] = {}
@@ -146,9 +146,9 @@ def merged(runs: Sequence[Run]) -> Results:
         for judge in one.judges:
             if identities.setdefault(judge.judge, judge.identity) != judge.identity:
                 raise UsageError(
-                    f"{run.path}: judge {judge.judge!r} is another judge than in the runs before it "
-                    f"(identity {judge.identity[:12]}, not {identities[judge.judge][:12]}); "
-                    "numbers of different judges do not share a table"
+                    f"{run.path}: judge {judge.judge!r} has another identity than in the runs before it "
+                    f"({judge.identity[:12]}, not {identities[judge.judge][:12]}); "
+                    "numbers of different judges must not share a table"
                 )
     first = results[0]
     tables = (

@@ -200,7 +200,7 @@ def main() -> None:
     print(f"stopping at the default tolerance moves a rate by up to {early:.3f} points")
     for kind, (lower, upper) in effect.items():
         print(f"95 % interval, refits {REFITS_BY[kind]}: {lower:.2f} to {upper:.2f}")
-    shift = max(abs(x - y) for x, y in zip(effect["kept"], effect["anew"], strict=True))
+    shift = max(abs(x - y) for x, y in zip(effect["kept"], effect["rechosen"], strict=True))
     report = {"name": "lc_refit effect of fixing C on the interval's ends", "ours": shift, "unit": "points"}
     finish(
         "lc_refit",

@@ -211,7 +211,7 @@ def test_a_plan_says_calls_tokens_and_price_and_a_run_stays_below(counted, tmp_p
     found = run(path, tmp_path)
     assert found.manifest["spent"]["usd"] <= report.total.usd
     text = cli("plan", path).stdout
-    assert "$7.00; the run stops before it is passed" in text
+    assert "$7.00; the run stops before the cost exceeds it" in text
     assert f"price: ${report.total.usd:.4f}" in text
     unknown = PlanReport.model_validate_json(cli("plan", write(prices=""), "--format", "json").stdout)
     assert (unknown.total.usd, unknown.unpriced) == (None, ["paid"])

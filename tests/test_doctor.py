@@ -59,7 +59,7 @@ def test_states_are_those_of_this_machine():
         absent = [package for module, package in extra.packages if find_spec(module) is None]
         finding = of(name)
         assert finding.state == ("missing" if absent else "ok")
-        line = extra.alone or f"pip install 'aligner-bench[{name}]'"
+        line = extra.command or f"pip install 'aligner-bench[{name}]'"
         assert finding.install == (line if absent else "")
         assert f"pip install 'aligner-bench[{name}]'" in line
         assert all(package in finding.detail for package in absent)
@@ -90,7 +90,7 @@ def test_folders_and_their_sizes(monkeypatch, tmp_path):
     assert of("cache").detail == f"{tmp_path}: 2.0 KiB"
     assert of("local data sets").state == "off"
     monkeypatch.setenv("ALIGNER_BENCH_CACHE", str(tmp_path / "later"))
-    assert of("cache").detail.endswith("not made yet")
+    assert of("cache").detail.endswith("not created yet")
 
 
 def test_a_key_is_never_shown(monkeypatch):
@@ -111,7 +111,7 @@ def hub_at(address, monkeypatch):
     return next(finding for finding in examine(hub=True) if finding.name == HUB)
 
 
-def test_offline_asks_nobody(monkeypatch):
+def test_offline_makes_no_request(monkeypatch):
     monkeypatch.setattr(doctor, "_reach", lambda address: pytest.fail("the network was asked"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     found = next(finding for finding in examine(hub=True) if finding.name == HUB)
@@ -122,7 +122,7 @@ def test_offline_asks_nobody(monkeypatch):
 
 
 def test_a_hub_that_refuses_and_one_that_never_answers(online, monkeypatch):
-    monkeypatch.setattr(doctor, "_PATIENCE", 0.3)
+    monkeypatch.setattr(doctor, "_TIMEOUT", 0.3)
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()

@@ -161,7 +161,7 @@ def test_another_experiments_run_is_not_replaced(cli, folder):
 def test_a_folder_with_other_files_is_not_used(cli, folder):
     (folder / "out").mkdir()
     (folder / "out" / "thesis.txt").write_text("mine")
-    refused(run_in(cli, folder)[0], "holds files but no run")
+    refused(run_in(cli, folder)[0], "contains files but no run")
     assert [p.name for p in (folder / "out").iterdir()] == ["thesis.txt"]
 
 

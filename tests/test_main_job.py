@@ -111,7 +111,7 @@ def test_the_demos_controls(demo):
             assert row.rates["weighted"].lower <= 0.5 <= row.rates["weighted"].upper
 
 
-def test_the_small_model_is_no_judge_and_the_run_says_so(demo):
+def test_the_small_model_has_no_power_as_a_judge(demo):
     results = demo.results()
     judge = next(j for j in results.judges if j.judge == "smollm2-judge")
     assert judge.first_slot.n >= 48
@@ -157,12 +157,12 @@ def test_a_second_run_does_nothing_and_gives_the_same_bytes(demo, cli):
     ledger = demo.path.parent / "ledger.sqlite"
     done = cli("demo", "--limit", "10", "--out", demo.path, "--ledger", ledger, "-q")
     assert done.returncode == 0, done.stderr
-    assert "work items: 0 done" in done.stdout
+    assert "work items: 0 computed" in done.stdout
     assert (demo.path / "leaderboard.json").read_bytes() == before
 
 
 def test_killed_at_any_instant_it_resumes(demo, cli, tmp_path):
-    """kill -9 twice at random instants, then to the end: nothing is done twice, same bytes."""
+    """kill -9 twice at random instants, then finish: nothing is computed twice, same bytes."""
     out, ledger = tmp_path / "run", tmp_path / "ledger.sqlite"
     command = [sys.executable, "-m", "aligner_bench", "demo", "--limit", "10", "--quiet"]
     command += ["--out", str(out), "--ledger", str(ledger)]
@@ -179,7 +179,7 @@ def test_killed_at_any_instant_it_resumes(demo, cli, tmp_path):
         assert not (out / "leaderboard.json").exists()
     done = cli(*command[3:], cwd=ROOT)
     assert done.returncode == 0, done.stderr
-    reused = int(done.stdout.split("done, ")[1].split()[0])
+    reused = int(done.stdout.split("computed, ")[1].split()[0])
     assert reused >= killed_with > 0
     with sqlite3.connect(ledger) as db:
         assert db.execute("SELECT COUNT(*) FROM items WHERE writes > 1").fetchone() == (0,)

@@ -1,4 +1,4 @@
-"""What counts as a right short answer."""
+"""Matching of short answers."""
 
 import pytest
 from hypothesis import given

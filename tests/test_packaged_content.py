@@ -1,4 +1,4 @@
-"""The prompts and pairs that ship with the package keep the promises their suites make."""
+"""Packaged prompts and pairs have the documented properties."""
 
 import json
 import re

@@ -209,7 +209,7 @@ def test_the_command_shows_both_in_every_format(repeat, cli):
     assert "Falcon-40B, Phi-2 &" in published.as_latex(results)
     other = cli("leaderboard", repeat.path, "--papers", "ngweta2024/table5")
     assert other.returncode == 2
-    assert "does not repeat ngweta2024/table5; it repeats ngweta2024/table2" in other.stderr
+    assert "does not reproduce ngweta2024/table5; it reproduces ngweta2024/table2" in other.stderr
 
 
 def test_the_report_shows_the_grid_and_verify_recomputes_it(repeat, cli):

@@ -1,4 +1,4 @@
-"""The alignment tax through lm-eval: our systems as its models, paired question by question."""
+"""The alignment tax through lm-eval, paired by question."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = [
 
 @pytest.fixture
 def recorded(tmp_path):
-    """The upstream is right everywhere; the corrector breaks the first 8 of 40 answers; one task file."""
+    """A correct upstream, a corrector that damages the first 8 of 40 answers, and a task file."""
     prompts = load_suite("quick-facts").prompts[:40]
     right = {p.prompt_id: f"The answer is {p.references[0]}." for p in prompts}
     broken = right | {p.prompt_id: "Who knows." for p in prompts[:8]}

@@ -1,4 +1,4 @@
-"""``verify``: an honest run passes, and every planted manipulation is found and named."""
+"""``verify``: an unmodified run passes, and every manipulation is found and named."""
 
 from __future__ import annotations
 
@@ -145,17 +145,17 @@ PLANTED = {
     "edited verdict": (edit("verdicts", edited_verdict), "the references give 0.0"),
     "removed answer": (edit("responses", lambda rows: rows[:-1]), "has no row for hand/"),
     "removed verdict": (edit("verdicts", lambda rows: rows[1:]), "has no row for hand/p0"),
-    "removed prompt": (edit("prompts", lambda rows: rows[1:]), "which is no prompt of the run"),
+    "removed prompt": (edit("prompts", lambda rows: rows[1:]), "which is not a prompt of the run"),
     "duplicated row": (edit("verdicts", lambda rows: [*rows, rows[0]]), "2 rows for suite 'hand'"),
     "number in the HTML's data": (html_data, "report.html: rows[suite=hand"),
-    "number in the HTML's text": (html_number, "is not what the rows give"),
+    "number in the HTML's text": (html_number, "differs from the rows"),
     "answers in the HTML": (html_answers, "the answers' data"),
     "number in the leaderboard": (leaderboard_number, "leaderboard.json: rows[suite=hand"),
     "no leaderboard": (leaderboard_gone, "leaderboard.json: is missing"),
     "swapped suite": (edit("prompts", swapped_suite), "suite 'hand' has the content hash"),
     "changed manifest": (changed_manifest, "manifest.json: was changed"),
     "changed experiment": (changed_experiment, "not the hash of the experiment"),
-    "manifest without seal": (manifest_without_seal, "holds no digests"),
+    "manifest without seal": (manifest_without_seal, "has no digests"),
     "another judge's verdicts": (edit("verdicts", another_judges_verdicts), "0.7, the references give"),
     "another judge": (edit("judges", renamed_judge), "judge 'facts' is ffffffffffff"),
     "changed baseline answers": (
@@ -167,7 +167,7 @@ PLANTED = {
 }
 
 
-def test_an_honest_run_passes(honest, cli):
+def test_an_unmodified_run_passes(honest, cli):
     done = cli("verify", honest)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "all agree with the rows" in done.stdout
@@ -228,7 +228,7 @@ def test_a_page_of_other_code_is_checked_by_its_ledger(copy):
     path.write_text(html.replace(old, pack(ledger["claims"], "another version")), "utf-8")
     found = verify(copy)
     assert found.ok
-    assert "other code made this page" in found.notes[0]
+    assert "rendered by a different version" in found.notes[0]
 
 
 def test_every_number_has_a_query(honest, cli):

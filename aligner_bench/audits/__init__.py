@@ -1,1 +1,1 @@
-"""Own the audits of judges and of outputs."""
+"""Audits of judges and outputs: known winners, canaries, screens, calibration and bridges."""

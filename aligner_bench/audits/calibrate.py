@@ -1,4 +1,4 @@
-"""``judge calibrate`` and ``judge bridge``: a judge against people, and one judge against another."""
+"""``judge calibrate`` and ``judge bridge``: compare a judge with human labels or with another judge."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from aligner_bench.runs import Run
 
 Place = tuple[str, str, str, str]
-"""Suite, candidate, baseline, prompt_id: what one preference is about."""
-_WORDS = {
+"""Suite, candidate, baseline, prompt_id: the key of one preference."""
+_SIDES = {
     "candidate": 1, "win": 1, "a": 1, "1": 1, "1.0": 1,
     "baseline": -1, "loss": -1, "b": -1, "0": -1, "0.0": -1, "-1": -1,
     "tie": 0, "draw": 0, "0.5": 0,
@@ -38,7 +38,7 @@ class _Row(BaseModel):
 
 
 class Calibration(_Row):
-    """A judge's verdicts on one comparison beside human labels. A "win" is a win of the candidate."""
+    """A judge's verdicts on one comparison versus human labels. A "win" is a win of the candidate."""
 
     suite: str
     judge: str
@@ -46,21 +46,21 @@ class Calibration(_Row):
     baseline: str
     n_labels: int = Field(description="prompts with a human label")
     n_both: int = Field(
-        description="of these, with a verdict too; everything below but `corrected` rests on them"
+        description="of these, prompts with a verdict; basis of all figures below except `corrected`"
     )
     n_raters: int
     human_alpha: Number | None = Field(
-        description="Krippendorff's alpha among the people, where there are several"
+        description="Krippendorff's alpha among the human raters, if there are several"
     )
-    agreement: Number = Field(description="share of prompts on which judge and people say the same")
+    agreement: Number = Field(description="share of prompts on which judge and human majority agree")
     kappa: Number
-    sensitivity: Number = Field(description="of the wins by people, the share that the judge calls wins")
-    specificity: Number = Field(description="of the others, the share that the judge does not call wins")
+    sensitivity: Number = Field(description="share of the human-labelled wins that the judge calls wins")
+    specificity: Number = Field(description="share of the other prompts that the judge does not call wins")
     observed: Number = Field(description="share of wins by the judge, over all of its verdicts (strict_all)")
     corrected: Number = Field(
-        description="the same, corrected for the judge's errors; both uncertainties are in it"
+        description="`observed` corrected for the judge's errors, with sampling and calibration uncertainty"
     )
-    table: dict[str, dict[str, int]] = Field(description="judge's word -> people's word -> prompts")
+    table: dict[str, dict[str, int]] = Field(description="judge's side -> human side -> prompts")
 
 
 class Bridge(_Row):
@@ -78,22 +78,22 @@ class Bridge(_Row):
     rate_a: Number
     rate_b: Number
     shift: Number
-    table: dict[str, dict[str, int]] = Field(description="a's word -> b's word -> pairs")
+    table: dict[str, dict[str, int]] = Field(description="a's side -> b's side -> pairs")
 
 
 def side(value: float) -> int:
-    """1 for the candidate, -1 for the baseline, 0 for a tie."""
+    """Return 1 for the candidate, -1 for the baseline, 0 for a tie."""
     return (value > 0.5) - (value < 0.5)
 
 
 def preferences(rows: Sequence[Row]) -> dict[Place, Any]:
-    """Combined preferences of one judge's verdict rows."""
+    """Return the combined preferences of one judge's verdict rows."""
     found = group(rows, "suite", "candidate", "baseline", "prompt_id")
     return {(key[0], key[1], key[2], key[3]): combine(some) for key, some in found.items()}
 
 
 def judge_rows(run: Run, judge: str | None) -> tuple[str, list[Row]]:
-    """The verdicts of a judge; of the run's only one where none is named."""
+    """Return the name and verdict rows of a judge; without a name, of the run's only judge."""
     names = [row["judge"] for row in run.rows("judges")]
     if judge is None:
         if len(names) != 1:
@@ -107,7 +107,7 @@ def judge_rows(run: Run, judge: str | None) -> tuple[str, list[Row]]:
 
 
 def read_labels(path: Path) -> list[dict[str, str]]:
-    """Rows of a CSV with ``prompt_id`` and ``label``, and if need be suite, candidate, baseline, rater.
+    """Read a CSV with ``prompt_id``, ``label`` and, optionally, suite, candidate, baseline, rater.
 
     ``label`` is candidate, baseline or tie (or win/loss, 1/0/0.5). UsageError names the line.
     """
@@ -122,13 +122,13 @@ def read_labels(path: Path) -> list[dict[str, str]]:
         if column not in columns:
             raise UsageError(f"{path}: column {column!r} is missing; expected prompt_id and label")
     for number, row in enumerate(rows, 2):
-        if row["label"].lower() not in _WORDS:
+        if row["label"].lower() not in _SIDES:
             raise UsageError(f"{path}:{number}: label {row['label']!r}; expected candidate, baseline or tie")
     return rows
 
 
 def calibrate(run: Run, labels: Path, judge: str | None = None) -> list[Calibration]:
-    """One calibration for each comparison that has labels."""
+    """Return one calibration per comparison that has labels. UsageError if no label matches a verdict."""
     name, rows = judge_rows(run, judge)
     judged = preferences(rows)
     families = {(r["suite"], r["prompt_id"]): r["family"] or r["prompt_id"] for r in run.rows("prompts")}
@@ -147,7 +147,7 @@ def calibrate(run: Run, labels: Path, judge: str | None = None) -> list[Calibrat
 def _placed(
     rows: Sequence[Mapping[str, str]], places: Sequence[Place], path: Path
 ) -> dict[Place, dict[str, int]]:
-    """Labels by place and rater. A label that fits several comparisons must say which it means."""
+    """Return labels by place and rater. UsageError for a label that matches several comparisons."""
     by_prompt: dict[str, list[Place]] = {}
     for place in places:
         by_prompt.setdefault(place[3], []).append(place)
@@ -167,12 +167,12 @@ def _placed(
                 "add the columns suite, candidate and baseline"
             )
         if fitting:
-            found.setdefault(fitting[0], {})[row.get("rater", "")] = _WORDS[row["label"].lower()]
+            found.setdefault(fitting[0], {})[row.get("rater", "")] = _SIDES[row["label"].lower()]
     return found
 
 
 def _majority(votes: Sequence[int]) -> int:
-    """The side with more votes; a tie where both have as many."""
+    """Return the side with more votes; a tie if both have equally many."""
     total = sum(votes)
     return (total > 0) - (total < 0)
 
@@ -226,7 +226,7 @@ def _alpha(human: Mapping[Place, Mapping[str, int]], raters: Sequence[str]) -> N
 def _compared(
     a: Sequence[int], b: Sequence[int], clusters: Sequence[str]
 ) -> tuple[Number, Number, dict[str, dict[str, int]]]:
-    """Agreement, kappa and the table of two lists of sides."""
+    """Return agreement, kappa and the contingency table of two lists of sides."""
     from aligner_bench.stats.agreement import cohen_kappa
     from aligner_bench.stats.intervals import mean_t
 
@@ -237,13 +237,13 @@ def _compared(
 
 
 def sampled(places: Sequence[Place], size: int | None, seed: int) -> list[Place]:
-    """A fixed sample: the same places, size and seed give the same pairs, whatever their order."""
+    """Return a fixed sample, determined by the set of places, size and seed."""
     ordered = sorted(places)
     return ordered if size is None or size >= len(ordered) else random.Random(seed).sample(ordered, size)
 
 
 def rejudge(run: Run, places: Sequence[Place], judge: Judge, services: Services) -> dict[Place, Any]:
-    """Another judge's preferences on pairs of a run."""
+    """Return another judge's preferences on pairs of a run."""
     texts = {(r["suite"], r["system"], r["prompt_id"]): r["text"] for r in run.rows("responses")}
     prompts = {(r["suite"], r["prompt_id"]): r for r in run.rows("prompts")}
     pairs = [
@@ -268,7 +268,9 @@ def bridge(
     places: Sequence[Place],
     families: Mapping[tuple[str, str], str],
 ) -> Bridge:
-    """How far two judges agree on ``places``, and how far the rate moves from a to b (paired, by family)."""
+    """Compute the agreement of two judges on ``places`` and the shift of the rate from a to b (paired, by
+    family).
+    """
     from aligner_bench.stats.intervals import mean_t
 
     both = [p for p in places if a[p].value is not None and b[p].value is not None]

@@ -1,4 +1,4 @@
-"""``judge audit``: is this judge worth asking? Known winners, places, lengths, canaries, kinship."""
+"""``judge audit``: test a judge by known winners, position, length, canaries and kinship."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ class _Row(BaseModel):
 
 
 class CanaryResult(_Row):
-    """One canary and what the judge made of it."""
+    """One canary and the judge's verdicts on it."""
 
     name: str
     what: str
-    win_rate: Number = Field(description="the canary's, mean of both orders")
+    win_rate: Number = Field(description="win rate of the canary, mean of both orders")
     disagreement_is_tie: Number
     consistent_only: Number
     failures: dict[str, int] = Field(description="status of pairs without a verdict -> count")
-    threshold: str = Field(description="what a sound judge must do with it")
+    threshold: str = Field(description="the condition that the judge must meet")
     ok: bool
 
 
 class JudgeAudit(_Row):
-    """Everything an audit found. Rates are fractions; the candidate of a known pair is the better answer."""
+    """The result of an audit. Rates are fractions; the candidate of a known pair is the better answer."""
 
     schema_version: int = AUDIT_VERSION
     judge: str
@@ -49,14 +49,16 @@ class JudgeAudit(_Row):
     n_pairs: int
     failures: dict[str, int] = Field(description="known pairs without a verdict: status -> count")
     accuracy: Number
-    consistency: Number | None = Field(description="share of pairs whose orders agree; None: it has no order")
+    consistency: Number | None = Field(
+        description="share of pairs whose orders agree; None for a judge without order"
+    )
     first_slot: Number | None
     policies: dict[str, Number] = Field(description="win rate of the better answers by tie policy")
-    verbosity_slope: Number = Field(description="preference that goes with one sd of extra length")
+    verbosity_slope: Number = Field(description="change of preference per standard deviation of extra length")
     canaries: list[CanaryResult]
-    kinship: list[str] = Field(description="self-preference: what the judge shares with what it judges")
+    kinship: list[str] = Field(description="self-preference: what the judge shares with the systems")
     passed: bool
-    broken: list[str] = Field(description="each threshold that was broken, in words")
+    broken: list[str] = Field(description="description of each violated threshold")
     sentence: str
 
 
@@ -78,7 +80,7 @@ def audit_judge(name: str, judge: Judge, services: Services, most: int | None = 
     canaries = [_canary(canary, known, judge, services) for canary in CANARIES]
     broken = power_failures(figures.pop("accuracy_estimate"), figures.pop("slot_estimate"))
     broken += [
-        f"canary {c.name} (win rate {_percent(c.win_rate)}) broke: {c.threshold}"
+        f"canary {c.name} (win rate {_percent(c.win_rate)}) violated: {c.threshold}"
         for c in canaries
         if not c.ok
     ]
@@ -153,14 +155,14 @@ def _percent(number: Number) -> str:
 def _sentence(name: str, broken: Sequence[str], canaries: int) -> str:
     if not broken:
         return (
-            f"PASS {name}: better than a coin on known winners, first-slot share (if any) within 10 % to "
+            f"PASS {name}: better than chance on known winners, first-slot share (if any) within 10 % to "
             f"90 %, all {canaries} canaries met their thresholds."
         )
     return f"FAIL {name}: " + "; ".join(broken) + "."
 
 
 def kinship(experiment: Experiment, spec: JudgeSpec) -> list[str]:
-    """Why this judge may prefer some of the experiment's systems: shared model, family or inspectors."""
+    """Return reasons why the judge may prefer some systems: shared model, family or inspectors."""
     asked = [experiment.judges[name] for name in spec.members()] or [spec]
     own = {name for one in asked for name in one.used("model")} & set(experiment.models)
     families = {experiment.models[name].family for name in own} | {getattr(s, "family", None) for s in asked}

@@ -1,4 +1,4 @@
-"""``judge audit RUN``: what a finished or imported run says of its judges and systems, asking nobody."""
+"""``judge audit RUN``: audit the judges and systems of a run from its rows, without model calls."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class VerdictScreen(_Row):
 
 
 class RunAudit(_Row):
-    """Everything that outputs and verdicts give away."""
+    """The result of auditing a run's outputs and verdicts."""
 
     schema_version: int = 1
     run: str
@@ -108,7 +108,7 @@ def _policies(first: Sequence[float], second: Sequence[float], clusters: Sequenc
 def _both_orders(
     rows: Sequence[dict[str, Any]], suite: str, families: Mapping[tuple[str, str], str]
 ) -> tuple[list[float], list[float], list[str]]:
-    """Preferences for the candidate in first and in second place; equal texts say nothing of places."""
+    """Return preferences for the candidate in first and in second place; identical texts are omitted."""
     first, second, clusters = [], [], []
     for (prompt,), some in group(rows, "prompt_id").items():
         orders = {row["order"]: row["preference"] for row in some if row["detail"] != "identical texts"}

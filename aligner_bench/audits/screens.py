@@ -1,6 +1,6 @@
-"""What outputs give away by themselves: constant answers, duplicates, words for the judge, copied references.
+"""Screens of outputs without a judge: constant answers, duplicates, judge-directed text, copied references.
 
-These need no judge, so they hold whatever a win rate says, and they work on imported results.
+They are independent of win rates and apply to imported results, too.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from aligner_bench.runs import Run
 
 CONSTANT_SHARE, DUPLICATE_SHARE, INJECTION_SHARE, COPY_SHARE = 0.2, 0.2, 0.02, 0.05
-LEAST = 5
-"""Outputs from which a share means something."""
+MIN_OUTPUTS = 5
+"""Minimum number of outputs for testing a share."""
 LONG_REFERENCE = 100
-"""Characters from which an answer equal to a reference is a copy; short right answers must be equal."""
+"""Minimum length in characters of references for the copy screen; short correct answers may be equal."""
 INJECTIONS: Mapping[str, re.Pattern[str]] = {
     "asks to ignore what came before": re.compile(
         r"\b(?:ignore|disregard|forget) (?:all |any )?(?:of )?(?:the |your )?"
@@ -54,22 +54,22 @@ class _Row(BaseModel):
 
 
 class OutputScreen(_Row):
-    """One system's outputs on one suite. Shares are fractions of its non-empty outputs."""
+    """The screen of one system's outputs on one suite. Shares are fractions of the non-empty outputs."""
 
     suite: str = ""
     system: str = ""
-    n: int = Field(description="outputs that are not empty")
+    n: int = Field(description="number of non-empty outputs")
     n_empty: int
-    n_distinct: int = Field(description="different outputs, by words; digits count alike")
-    constant_share: float = Field(description="share of the commonest output")
-    constant_example: str = Field(description="its beginning")
+    n_distinct: int = Field(description="number of distinct outputs, ignoring case, spacing and digits")
+    constant_share: float = Field(description="share of the most frequent output")
+    constant_example: str = Field(description="beginning of the most frequent output")
     duplicate_share: float = Field(description="share of outputs that repeat an earlier one")
-    injections: dict[str, int] = Field(description="kind of words meant for a judge -> outputs with them")
-    injection_ids: list[str] = Field(description="at most 20 prompts whose output has such words")
-    n_compared: int = Field(description="outputs beside a reference that is long enough")
+    injections: dict[str, int] = Field(description="kind of judge-directed text -> number of outputs")
+    injection_ids: list[str] = Field(description="at most 20 prompts whose output has such text")
+    n_compared: int = Field(description="outputs compared with a sufficiently long reference")
     n_identical: int = Field(description="of these, equal to the reference")
-    n_prefix: int = Field(description="of these, sharing its first 100 characters")
-    flags: list[str] = Field(description="what is wrong, with the threshold that it broke")
+    n_prefix: int = Field(description="of these, sharing the reference's first 100 characters")
+    flags: list[str] = Field(description="violated thresholds")
 
 
 def screen_outputs(
@@ -78,7 +78,7 @@ def screen_outputs(
     suite: str = "",
     system: str = "",
 ) -> OutputScreen:
-    """Screen one system's outputs by prompt id, against reference outputs where there are some."""
+    """Screen one system's outputs by prompt id, against reference outputs if given."""
     texts = {key: text for key, text in outputs.items() if text.strip()}
     shapes = Counter(_shape(text) for text in texts.values())
     commonest, count = shapes.most_common(1)[0] if shapes else ("", 0)
@@ -109,7 +109,7 @@ def screen_outputs(
 
 
 def injection_kinds(text: str) -> list[str]:
-    """Which kinds of words meant for a judge a text holds."""
+    """Return the kinds of judge-directed text that a text contains."""
     return [kind for kind, pattern in INJECTIONS.items() if pattern.search(text)]
 
 
@@ -119,12 +119,12 @@ def _shape(text: str) -> str:
 
 def _flags(screen: OutputScreen, hit: int) -> list[str]:
     flags = []
-    if screen.n >= LEAST and screen.constant_share > CONSTANT_SHARE:
+    if screen.n >= MIN_OUTPUTS and screen.constant_share > CONSTANT_SHARE:
         flags.append(
             f"constant answer: one text is {100 * screen.constant_share:.0f} % of {screen.n} outputs "
             f"(bound {100 * CONSTANT_SHARE:.0f} %)"
         )
-    elif screen.n >= LEAST and screen.duplicate_share > DUPLICATE_SHARE:
+    elif screen.n >= MIN_OUTPUTS and screen.duplicate_share > DUPLICATE_SHARE:
         flags.append(
             f"duplicates: {100 * screen.duplicate_share:.0f} % of {screen.n} outputs repeat an earlier one "
             f"(bound {100 * DUPLICATE_SHARE:.0f} %)"
@@ -132,10 +132,10 @@ def _flags(screen: OutputScreen, hit: int) -> list[str]:
     if hit and hit > INJECTION_SHARE * screen.n:
         kinds = ", ".join(screen.injections)
         flags.append(
-            f"words for the judge in {hit} of {screen.n} outputs "
+            f"judge-directed text in {hit} of {screen.n} outputs "
             f"(bound {100 * INJECTION_SHARE:.0f} %): {kinds}"
         )
-    if screen.n_compared >= LEAST and screen.n_prefix > COPY_SHARE * screen.n_compared:
+    if screen.n_compared >= MIN_OUTPUTS and screen.n_prefix > COPY_SHARE * screen.n_compared:
         flags.append(
             f"copies of the reference: {screen.n_identical} equal and {screen.n_prefix} with its first 100 "
             f"characters, of {screen.n_compared} (bound {100 * COPY_SHARE:.0f} %)"
@@ -144,7 +144,7 @@ def _flags(screen: OutputScreen, hit: int) -> list[str]:
 
 
 def screen_run(run: Run) -> list[OutputScreen]:
-    """Every system of a run on every suite; references are the baselines that are not its own upstream."""
+    """Screen every system of a run on every suite; references include the baselines of other upstreams."""
     responses = run.rows("responses")
     rows = group(responses, "suite", "system")
     baselines = _baselines(run.rows("verdicts"))

@@ -1,1 +1,1 @@
-"""The commands: one thin module each over the Python API."""
+"""The commands of ``aligner-bench``, each a thin module over the Python API."""

@@ -1,4 +1,4 @@
-"""``aligner-bench compare``: two runs, prompt by prompt."""
+"""``aligner-bench compare``: compare two runs, paired by prompt."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 
 
 class Format(StrEnum):
-    """How to print the comparison."""
+    """Output format."""
 
     table = "table"
     md = "md"
@@ -19,7 +19,7 @@ class Format(StrEnum):
 
 
 class Family(StrEnum):
-    """Which p values Holm's correction takes together."""
+    """The family of p values for Holm's correction."""
 
     all = "all"
     suite = "suite"
@@ -28,27 +28,25 @@ class Family(StrEnum):
     each = "each"
 
 
-RunArg = Annotated[Path, typer.Argument(metavar="RUN_A", help="The run before.")]
+RunArg = Annotated[Path, typer.Argument(metavar="RUN_A", help="The first run.")]
 
 
 def compare(
     run_a: RunArg,
-    run_b: Annotated[Path, typer.Argument(metavar="RUN_B", help="The run after.")],
+    run_b: Annotated[Path, typer.Argument(metavar="RUN_B", help="The second run.")],
     metric: Annotated[
-        list[str] | None, typer.Option(help="win_rate and accuracy unless named; may be repeated.")
+        list[str] | None, typer.Option(help="A metric (default: win_rate and accuracy). Repeatable.")
     ] = None,
-    family: Annotated[
-        Family, typer.Option(help="p values that Holm's correction takes together.")
-    ] = Family.all,
+    family: Annotated[Family, typer.Option(help="Family of p values for Holm's correction.")] = Family.all,
     rename: Annotated[
         list[str] | None, typer.Option(metavar="A=B", help="System A of RUN_A is system B of RUN_B.")
     ] = None,
-    format: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.table,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="A file for md, json or html.")] = None,
+    format: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.table,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Output file for md, json or html.")] = None,
 ) -> None:
-    """Paired differences between two runs, corrected for many comparisons, and the answers that flipped.
+    """Compare two runs: paired differences, corrected for multiple comparisons, and changed answers.
 
-    Suites with other prompts and judges of another identity are not compared, and the output says so.
+    Suites with different prompts and judges with different identities are listed but not compared.
     """
     from aligner_bench.compare.compare import PRIMARY
     from aligner_bench.compare.compare import compare as paired

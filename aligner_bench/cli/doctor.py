@@ -1,11 +1,12 @@
-"""``aligner-bench doctor``: what this machine can run."""
+"""``aligner-bench doctor``: check what this machine can run."""
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from aligner_bench.cli.options import AsText, TextOrJson
 
 if TYPE_CHECKING:
     from aligner_bench.doctor import Finding
@@ -13,25 +14,18 @@ if TYPE_CHECKING:
 _SIGNS = {"ok": ("✓", "green"), "missing": ("✗", "yellow"), "off": ("–", "dim")}
 
 
-class Format(StrEnum):
-    """How to print what was found."""
-
-    text = "text"
-    json = "json"
-
-
 def doctor(
-    format: Annotated[Format, typer.Option("--format", help="text or json")] = Format.text,
-    offline: Annotated[bool, typer.Option("--offline", help="Do not ask the hub.")] = False,
+    format: AsText = TextOrJson.text,
+    offline: Annotated[bool, typer.Option("--offline", help="Do not contact the hub.")] = False,
 ) -> None:
-    """What is installed, what is missing for which command, and the line that installs it.
+    """Report installed packages, missing packages by command, and the command that installs them.
 
-    Exit code 1 where a package of the core is missing, else 0.
+    Exit code 1 if a core package is missing, else 0.
     """
     from aligner_bench.doctor import examine
 
     found = examine(hub=not offline)
-    if format is Format.json:
+    if format is TextOrJson.json:
         import json
 
         data = {"schema_version": 1, "findings": [finding.model_dump() for finding in found]}

@@ -1,4 +1,4 @@
-"""``aligner-bench import`` and ``export``: results of other tools in, and out."""
+"""``aligner-bench import`` and ``export``: exchange results with other tools."""
 
 from __future__ import annotations
 
@@ -7,39 +7,39 @@ from typing import Annotated
 
 import typer
 
-importing = typer.Typer(no_args_is_help=True, help="Results of other tools become a run.")
-exporting = typer.Typer(no_args_is_help=True, help="A run becomes files that other tools read.")
+from aligner_bench.cli.options import RunArg
+
+importing = typer.Typer(no_args_is_help=True, help="Import results of other tools as a run.")
+exporting = typer.Typer(no_args_is_help=True, help="Export a run in other tools' formats.")
 
 
 @importing.callback()
 def _importing() -> None:
-    """Keeps ``import alpaca-eval`` a sub-command."""
+    """Keep ``import alpaca-eval`` a sub-command."""
 
 
 @exporting.callback()
 def _exporting() -> None:
-    """Keeps ``export alpaca-eval`` a sub-command."""
+    """Keep ``export alpaca-eval`` a sub-command."""
 
 
 @importing.command("alpaca-eval")
 def import_alpaca_eval(
     paths: Annotated[
         list[Path],
-        typer.Argument(metavar="PATH...", help="MODEL folders, folders of them, or their JSON files."),
+        typer.Argument(metavar="PATH...", help="MODEL folders, their parent folders, or JSON files."),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="RUN", help="The run folder.")],
-    suite: Annotated[
-        str | None, typer.Option(help="Name of the prompts, if they are not AlpacaEval's.")
-    ] = None,
+    suite: Annotated[str | None, typer.Option(help="Name of the suite, if it is not AlpacaEval's.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace another run.")] = False,
     gamed: Annotated[
         Path | None,
         typer.Option(
-            help="AlpacaEval's df_gamed.csv: gives its own length-controlled rate, not LC (minimal)."
+            help="AlpacaEval's df_gamed.csv, for its length-controlled rate instead of LC (minimal)."
         ),
     ] = None,
 ) -> None:
-    """AlpacaEval 2 results (annotations.json, model_outputs.json) become a run."""
+    """Import AlpacaEval 2 results (annotations.json, model_outputs.json) as a run."""
     from aligner_bench.interchange.alpaca_import import import_alpaca_eval
     from aligner_bench.views.leaderboard import print_table
 
@@ -50,10 +50,12 @@ def import_alpaca_eval(
 
 @exporting.command("alpaca-eval")
 def export_alpaca_eval(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="A folder, made if need be.")],
+    run: RunArg,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="DIR", help="Output folder; created if missing.")
+    ],
 ) -> None:
-    """model_outputs.json, annotations.json and leaderboards in AlpacaEval's format."""
+    """Export model_outputs.json, annotations.json and leaderboards in AlpacaEval's format."""
     from aligner_bench.interchange.alpaca_export import export_alpaca_eval
     from aligner_bench.runs import Run
 

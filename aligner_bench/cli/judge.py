@@ -1,15 +1,15 @@
-"""``aligner-bench judge``: is a judge worth asking, does it agree with people, and with another judge?"""
+"""``aligner-bench judge``: audit a judge, calibrate it against human labels, compare it with another."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from aligner_bench.cli.options import AsText, LedgerFile, RunArg, TextOrJson
 from aligner_bench.core.errors import UsageError, nearest
 
 if TYPE_CHECKING:
@@ -19,20 +19,9 @@ if TYPE_CHECKING:
     from aligner_bench.runs import Run
 
 app = typer.Typer(
-    no_args_is_help=True, help="Audit a judge, hold it against people, or against another judge."
+    no_args_is_help=True,
+    help="Audit a judge, calibrate it against human labels, or compare it with another judge.",
 )
-
-
-class Format(StrEnum):
-    """text for people, json for programs."""
-
-    text = "text"
-    json = "json"
-
-
-AsFormat = Annotated[Format, typer.Option("--format", help="How to print it.")]
-LedgerFile = Annotated[Path | None, typer.Option(help="The ledger file (else in the cache folder).")]
-RunArg = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
 
 
 @app.command()
@@ -40,15 +29,15 @@ def audit(
     target: Annotated[
         str, typer.Argument(metavar="TARGET", help="An experiment, a run folder, or a file of outputs.")
     ],
-    judge: Annotated[str | None, typer.Option(help="The experiment's judge (else all).")] = None,
-    pairs: Annotated[int | None, typer.Option(min=1, help="At most this many known pairs.")] = None,
+    judge: Annotated[str | None, typer.Option(help="A judge of the experiment (default: all).")] = None,
+    pairs: Annotated[int | None, typer.Option(min=1, help="Maximum known pairs.")] = None,
     references: Annotated[
-        Path | None, typer.Option(help="A file of outputs that may have been copied.")
+        Path | None, typer.Option(help="A file of reference outputs for the copy screen.")
     ] = None,
-    format: AsFormat = Format.text,
+    format: AsText = TextOrJson.text,
     ledger: LedgerFile = None,
 ) -> None:
-    """Known winners, canaries, places, lengths; of runs and outputs what they give away. Exit 1: it fails."""
+    """Audit a judge (known winners, canaries, position, length), a run, or outputs. Exit code 1: fails."""
     path = Path(target)
     if path.is_dir():
         reports: Sequence[Any] = [_audit_run(path)]
@@ -65,11 +54,17 @@ def audit(
 @app.command()
 def calibrate(
     run: RunArg,
-    labels: Annotated[Path, typer.Argument(metavar="LABELS.csv", help="Columns prompt_id, label, and more.")],
-    judge: Annotated[str | None, typer.Option(help="The judge, where the run has several.")] = None,
-    format: AsFormat = Format.text,
+    labels: Annotated[
+        Path,
+        typer.Argument(
+            metavar="LABELS.csv",
+            help="Columns prompt_id, label; optional: suite, candidate, baseline, rater.",
+        ),
+    ],
+    judge: Annotated[str | None, typer.Option(help="The judge, if the run has several.")] = None,
+    format: AsText = TextOrJson.text,
 ) -> None:
-    """A judge beside human labels: kappa, sensitivity, specificity, and the corrected win rate."""
+    """Compare a judge with human labels: kappa, sensitivity, specificity, and the corrected win rate."""
     from aligner_bench.audits.calibrate import calibrate as compute
     from aligner_bench.cli.show_audit import show_calibration
     from aligner_bench.runs import Run
@@ -81,27 +76,25 @@ def calibrate(
 def bridge(
     run: RunArg,
     judge_b: Annotated[str, typer.Option(help="The second judge, by name.")],
-    judge_a: Annotated[str | None, typer.Option(help="The first judge, where the run has several.")] = None,
+    judge_a: Annotated[str | None, typer.Option(help="The first judge, if the run has several.")] = None,
     experiment: Annotated[
-        str | None, typer.Option(help="The experiment that defines judge b (else the run's).")
+        str | None, typer.Option(help="The experiment that defines judge b (default: the run's).")
     ] = None,
-    other: Annotated[
-        Path | None, typer.Option(help="A run in which judge b has judged the same pairs.")
-    ] = None,
+    other: Annotated[Path | None, typer.Option(help="A run in which judge b judged the same pairs.")] = None,
     sample: Annotated[int | None, typer.Option(min=2, help="Judge a fixed sample of this many pairs.")] = 200,
-    seed: Annotated[int, typer.Option(help="Of the sample.")] = 0,
-    format: AsFormat = Format.text,
+    seed: Annotated[int, typer.Option(help="Seed of the sample.")] = 0,
+    format: AsText = TextOrJson.text,
     ledger: LedgerFile = None,
 ) -> None:
-    """A second judge on a fixed sample of a run's pairs: agreement, kappa, and the shift of the rate."""
+    """Compare a second judge on a sample of a run's pairs: agreement, kappa, shift of the rate."""
     from aligner_bench.cli.show_audit import show_bridge
 
     found = _bridge(run, (judge_a, judge_b), experiment, other, (sample, seed), ledger)
     _print([found], format, show_bridge)
 
 
-def _print(reports: Sequence[Any], format: Format, show: Any) -> None:
-    if format is Format.text:
+def _print(reports: Sequence[Any], format: TextOrJson, show: Any) -> None:
+    if format is TextOrJson.text:
         for report in reports:
             show(report)
         return
@@ -173,9 +166,7 @@ def _bridge(
         places = sampled([place for place in a if place in b], *sampling)
         identity_b = _identity(second, name_b)
         if not places:
-            raise UsageError(
-                f"{other}: {name_b} has judged none of the pairs that {name_a} has judged in {path}"
-            )
+            raise UsageError(f"{other}: {name_b} judged none of the pairs that {name_a} judged in {path}")
     else:
         name_b, places = (
             judges[1],
@@ -203,7 +194,7 @@ def _rejudged(
         source = Experiment.stored(run.manifest["experiment"])
     else:
         raise UsageError(
-            f"{run.path}: names no experiment; say with --experiment where judge {judge!r} is defined"
+            f"{run.path}: has no experiment; give the one that defines judge {judge!r} with --experiment"
         )
     if judge not in source.judges:
         where = experiment or f"the experiment of {run.path}"

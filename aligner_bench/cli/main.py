@@ -16,6 +16,7 @@ from aligner_bench.cli import interchange, judge, ledger, simulate, suites
 from aligner_bench.cli.compare import compare
 from aligner_bench.cli.doctor import doctor
 from aligner_bench.cli.gate import gate
+from aligner_bench.cli.options import AsText, DataDir, ExperimentArg, LedgerFile, RunArg, TextOrJson
 from aligner_bench.cli.schema import schema
 from aligner_bench.cli.show_calls import show_calls
 from aligner_bench.cli.tax import tax
@@ -72,41 +73,28 @@ app.command()(tax)
 app.command()(verify)
 
 
-ExperimentArg = Annotated[
-    str, typer.Argument(metavar="EXPERIMENT", help="An experiment file, or a packaged name.")
-]
-RunArg = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
-Out = Annotated[Path | None, typer.Option("--out", "-o", help="The run folder (else runs/NAME).")]
-Limit = Annotated[int | None, typer.Option(help="At most this many prompts a suite: seeded, balanced.")]
-DataDir = Annotated[Path | None, typer.Option(help="Folder of local data sets (else ALIGNER_BENCH_DATA).")]
-LedgerFile = Annotated[Path | None, typer.Option(help="The ledger file (else in the cache folder).")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="The run folder (default: runs/NAME).")]
+Limit = Annotated[int | None, typer.Option(help="Maximum prompts per suite: a seeded, balanced subset.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 MaxCost = Annotated[
-    float | None, typer.Option("--max-cost", metavar="USD", help="Stop before this is spent.")
+    float | None, typer.Option("--max-cost", metavar="USD", help="Stop before the cost exceeds this.")
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the run of another experiment.")]
 Memory = Annotated[
     float | None,
-    typer.Option(help="Memory in GiB that loaded models may take together (else most of the device's)."),
+    typer.Option(help="Memory limit in GiB for all loaded models (default: most of the device's)."),
 ]
 
 
 class Scale(StrEnum):
-    """full, or smoke: small stand-in models and few prompts."""
+    """Scale of a run: full, or smoke (small stand-in models and few prompts)."""
 
     full = "full"
     smoke = "smoke"
 
 
-class PlanFormat(StrEnum):
-    """text for people, json for programs."""
-
-    text = "text"
-    json = "json"
-
-
 class Format(StrEnum):
-    """How to print a leaderboard."""
+    """Output format of a leaderboard."""
 
     table = "table"
     md = "md"
@@ -128,7 +116,7 @@ def _root(
 def demo(
     out: Out = Path("runs/quickstart"), limit: Limit = None, ledger: LedgerFile = None, quiet: Quiet = False
 ) -> None:
-    """The quickstart experiment and its report, offline, on a CPU."""
+    """Run the quickstart experiment and write its report, offline, on a CPU."""
     run_(
         "quickstart",
         out=out,
@@ -148,16 +136,16 @@ def plan(
     limit: Limit = None,
     scale: Scale = Scale.full,
     data_dir: DataDir = None,
-    format: Annotated[PlanFormat, typer.Option("--format", help="How to print it.")] = PlanFormat.text,
+    format: AsText = TextOrJson.text,
 ) -> None:
-    """Items, schedule, tokens, price and detectable effect; runs nothing."""
+    """Show items, schedule, tokens, price and detectable effect, without running anything."""
     from aligner_bench.cli.show_plan import show
     from aligner_bench.runner.plan import make_plan
     from aligner_bench.runner.plan_report import plan_report
 
     wanted = _load(experiment, limit, scale)
     report = plan_report(wanted, make_plan(wanted, data_dir))
-    if format is PlanFormat.json:
+    if format is TextOrJson.json:
         typer.echo(report.model_dump_json(indent=1))
     else:
         show(report)
@@ -176,7 +164,7 @@ def run_(
     max_cost: MaxCost = None,
     memory: Memory = None,
 ) -> None:
-    """Answer, correct, judge and report; finished work is never done again."""
+    """Answer, correct, judge and report; finished work is reused from the ledger."""
     from aligner_bench.runner.run import run
     from aligner_bench.views.leaderboard import print_table
 
@@ -202,11 +190,11 @@ def run_(
 def leaderboard(
     runs: Annotated[list[Path] | None, typer.Argument(metavar="RUN...", help="Run folders.")] = None,
     papers: Annotated[
-        str | None, typer.Option(help="A published table, such as ngweta2024/table3; 'list' names all.")
+        str | None, typer.Option(help="A published table, such as ngweta2024/table3; 'list' lists all.")
     ] = None,
-    format: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.table,
+    format: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.table,
 ) -> None:
-    """The numbers of finished runs, of a published table, or of a run next to the table that it repeats."""
+    """Show the numbers of runs, of a published table, or of a run beside the table that it reproduces."""
     if papers is not None or not runs:
         from aligner_bench.cli.show_papers import show
 
@@ -226,7 +214,7 @@ def leaderboard(
 def report(
     run: RunArg, out: Annotated[Path | None, typer.Option("--out", "-o", help="The HTML file.")] = None
 ) -> None:
-    """One self-contained HTML file."""
+    """Write the report as one self-contained HTML file."""
     from aligner_bench.runs import Run
 
     typer.echo(str(Run(run).report(out)))
@@ -255,7 +243,7 @@ def _closing(finished: Run) -> None:
     reused = sum(finished.manifest["ledger"]["reused"].values())
     if finished.nothing_to_do:
         done, reused = 0, done + reused
-    typer.echo(f"\nwork items: {done} done, {reused} from the ledger")
+    typer.echo(f"\nwork items: {done} computed, {reused} reused")
     if not finished.nothing_to_do and finished.manifest.get("spent", {}).get("usd"):
         from aligner_bench.engines.costs import dollars
 
@@ -266,7 +254,7 @@ def _closing(finished: Run) -> None:
 
 
 def main() -> None:
-    """Entry point: usage errors are one line and exit code 2; Ctrl-C is 130, with nothing finished lost."""
+    """Run the command: usage errors are one line and exit code 2; Ctrl-C is 130 and keeps finished work."""
     try:
         app()
     except UsageError as error:
@@ -275,7 +263,7 @@ def main() -> None:
         sys.exit(2)
     except KeyboardInterrupt:
         print(
-            "aligner-bench: interrupted; finished work is in the ledger, the same command goes on",
+            "aligner-bench: interrupted; finished work is in the ledger, run the command again to resume",
             file=sys.stderr,
         )
         sys.exit(130)

@@ -1,4 +1,4 @@
-"""Progress of long work: a bar on a terminal, plain lines elsewhere."""
+"""Progress display: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PLAIN_EVERY = 15.0  # seconds between plain lines
 
 
 class ShownProgress:
-    """Step k of n, items, tokens a second, price so far and time left; the ledger's share is named."""
+    """Show step k of n, items computed and reused, tokens per second, cost so far and time left."""
 
     def __init__(self) -> None:
         self._bar: Any = None
@@ -48,11 +48,11 @@ class ShownProgress:
             self._bar.stop()
 
     def phase(self, number: int, of: int, title: str) -> None:
-        """A step of the run begins. It is only told where something is left to do in it."""
+        """Start a step of the run; called only if it has work left."""
         self._step = f"[{number}/{of}] {terminal_safe(title)}"
 
     def begin(self, stage: str, name: str, items: int, known: int) -> None:
-        """A group begins."""
+        """Start a group of items, of which ``known`` are reused from the ledger."""
         self._title = terminal_safe(f"{_VERBS.get(stage, stage)} with {name}")
         self._total, self._done, self._tokens = items - known, 0, 0
         self._began = self._said = time.monotonic()
@@ -63,11 +63,11 @@ class ShownProgress:
         if self._step != self._said_step:
             self._said_step = self._step
             self._say(self._step)
-        reused = f", {known} in the ledger" if known else ""
+        reused = f", {known} reused" if known else ""
         self._say(f"{self._title}: {self._total} items{reused}")
 
     def advance(self, items: int, tokens: int, usd: float = 0.0) -> None:
-        """A batch is stored; ``usd`` is what the run has spent so far."""
+        """Show a stored batch; ``usd`` is the run's total cost so far."""
         self._done += items
         self._tokens += tokens
         self._usd = usd
@@ -81,7 +81,7 @@ class ShownProgress:
             self._say(f"  {self._done} of {self._total} items, {speed}, {left:.0f} s left")
 
     def end(self) -> None:
-        """The group is finished."""
+        """Show the end of a group."""
         if self._bar is None:
             now = time.monotonic()
             more = f", {speed}" if (speed := self._speed(now)) else ""

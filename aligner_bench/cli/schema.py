@@ -35,7 +35,7 @@ def schema(
         bool, typer.Option("--built-in", help="Only the kinds that come with aligner-bench, no plug-ins.")
     ] = False,
 ) -> None:
-    """The JSON Schema (draft 2020-12) of a sort of file, with the kinds of installed plug-ins.
+    """Print the JSON Schema (draft 2020-12) of a kind of file, including installed plug-ins.
 
     Plug-ins that cannot be used are left out, and named on stderr.
     """
@@ -50,7 +50,7 @@ def schema(
 
 
 def schema_of(what: What, *, plugins: bool = True) -> FileSchema:
-    """The schema of a sort of file, and a line for each plug-in that is left out."""
+    """Return the schema of a kind of file, and a line for each omitted plug-in."""
     from aligner_bench.experiment.json_schema import file_schema
 
     module, _, name = _CLASSES[what].partition(":")

@@ -1,4 +1,4 @@
-"""Audits, calibrations and bridges on the terminal."""
+"""Print audits, calibrations and bridges on the terminal."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from aligner_bench.core.textsafe import one_line
 
 
 def passed(report: Any) -> bool:
-    """Did this report find nothing wrong?"""
+    """Return whether the report found no problem."""
     return not report.flags if hasattr(report, "flags") else bool(report.passed)
 
 
 def share(number: Any) -> str:
-    """A share or score with its interval, as in "61.2 (95 % 50.1 to 71.3, n = 72)"."""
+    """Return a share or score with its interval, as in "61.2 (95 % 50.1 to 71.3, n = 72)"."""
     if number is None or number.value is None or number.lower is None or number.upper is None:
         return "not computable"
     low, high = 100 * number.lower, 100 * number.upper
@@ -24,7 +24,7 @@ def share(number: Any) -> str:
 
 
 def show(report: Any) -> None:
-    """One audit: of a judge, of a run, or of a file of outputs."""
+    """Print one audit: of a judge, of a run, or of a file of outputs."""
     if hasattr(report, "canaries"):
         _judge(report)
     elif hasattr(report, "screens"):
@@ -48,13 +48,17 @@ def _judge(report: Any) -> None:
         f"identity {report.identity[:16]}, {report.n_pairs} pairs with a known winner; figures in percent"
     )
     _line("accuracy", share(report.accuracy))
-    _line("position consistency", share(report.consistency) if report.consistency else "it has no order")
     _line(
-        "first-slot share", share(report.first_slot) if report.first_slot else "it has no order, or all ties"
+        "position consistency",
+        share(report.consistency) if report.consistency else "not applicable: no order",
+    )
+    _line(
+        "first-slot share",
+        share(report.first_slot) if report.first_slot else "not applicable: no order, or all ties",
     )
     for policy, number in report.policies.items() if report.consistency else ():
         _line(f"won by the better ({policy})", share(number))
-    _line("preference for one sd of length", share(report.verbosity_slope))
+    _line("preference per sd of length", share(report.verbosity_slope))
     if report.failures:
         _line("without a verdict", _counts(report.failures))
     for canary in report.canaries:
@@ -74,13 +78,13 @@ def _run(report: Any) -> None:
             f"{one_line(one.judge)}: {one_line(one.candidate)} against {one_line(one.baseline)} ({one.suite})"
         )
         if not one.n_both:
-            _line("places", "each prompt was judged in one order, or order means nothing")
+            _line("position", "not applicable: each prompt was judged in one order, or without order")
         else:
             _line("position consistency", share(one.consistency))
             _line("first-slot share", share(one.first_slot))
         for policy, number in one.policies.items():
             _line(f"win rate ({policy})", share(number))
-        _line("preference for one sd of length", share(one.verbosity_slope))
+        _line("preference per sd of length", share(one.verbosity_slope))
     typer.echo(one_line(report.sentence))
 
 
@@ -88,8 +92,10 @@ def _screen(screen: Any) -> None:
     typer.echo(
         f"{one_line(screen.system)} {one_line(screen.suite)}: {screen.n} outputs, {screen.n_empty} empty"
     )
-    _line("different ones", f"{screen.n_distinct}; the commonest is {100 * screen.constant_share:.1f} %")
-    _line("words for the judge", _counts(screen.injections))
+    _line(
+        "distinct outputs", f"{screen.n_distinct}; the most frequent is {100 * screen.constant_share:.1f} %"
+    )
+    _line("judge-directed text", _counts(screen.injections))
     _line(
         "equal to the reference",
         f"{screen.n_identical} of {screen.n_compared}; prefix shared by {screen.n_prefix}",
@@ -106,21 +112,21 @@ def _table(table: Mapping[str, Mapping[str, int]], rows: str, columns: str) -> N
 
 
 def show_calibration(report: Any) -> None:
-    """One comparison of a judge with people."""
+    """Print the calibration of a judge on one comparison."""
     who = f"{one_line(report.candidate)} against {one_line(report.baseline)} ({one_line(report.suite)})"
     typer.echo(f"{one_line(report.judge)}, {who}: {report.n_labels} labels, {report.n_both} with a verdict")
-    _table(report.table, "judge", "people")
+    _table(report.table, "judge", "human")
     for name in ("agreement", "kappa", "sensitivity", "specificity", "observed", "corrected"):
         label = {"observed": "wins by the judge", "corrected": "wins, corrected for its errors"}.get(
             name, name
         )
         _line(label, share(getattr(report, name)))
     if report.human_alpha is not None:
-        _line(f"alpha of {report.n_raters} people", share(report.human_alpha))
+        _line(f"alpha of {report.n_raters} human raters", share(report.human_alpha))
 
 
 def show_bridge(report: Any) -> None:
-    """One bridge from judge a to judge b."""
+    """Print the bridge from judge a to judge b."""
     a, b = one_line(report.judge_a), one_line(report.judge_b)
     typer.echo(
         f"{a} ({report.identity_a[:12]}) and {b} ({report.identity_b[:12]}) on {report.n_sample} pairs"

@@ -1,4 +1,4 @@
-"""What became of the calls to servers, after a run: one line a model that had trouble."""
+"""Summarise server calls after a run: one line per model with retries or failures."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import typer
 
 
 def show_calls(engines: Mapping[str, Mapping[str, Any]]) -> None:
-    """Calls, tries, and what was tried again or failed, by kind. Models without trouble are not named."""
+    """Print calls, attempts, retries and failures by kind, for models with retries or failures."""
     for model, facts in engines.items():
         retries, failures = facts.get("retries"), facts.get("failures")
         if not (retries or failures):
             continue
-        line = f"{model}: {facts['calls']} calls in {facts['tries']} tries"
-        line += f"; tried again: {_kinds(retries)}" if retries else ""
+        line = f"{model}: {facts['calls']} calls in {facts['tries']} attempts"
+        line += f"; retried: {_kinds(retries)}" if retries else ""
         line += f"; failed: {_kinds(failures)}" if failures else ""
         typer.echo(line)
 

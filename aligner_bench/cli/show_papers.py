@@ -1,4 +1,4 @@
-"""Published tables on the terminal, alone or beside a run of the same experiment."""
+"""Print published tables on the terminal, alone or beside runs that reproduce them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from aligner_bench.core.errors import UsageError
 
 
 def show(name: str | None, runs: Sequence[Path], format: str) -> None:
-    """A published table, or the names of all. UsageError where there is nothing to show."""
+    """Print a published table, or the names of all. UsageError if there is nothing to show."""
     from aligner_bench.papers.tables import load_table, paper_names
     from aligner_bench.views import papers as views
 
@@ -32,15 +32,17 @@ def show(name: str | None, runs: Sequence[Path], format: str) -> None:
 
 
 def _beside(name: str, runs: Sequence[Path], format: str) -> None:
-    """The cells of a published table next to those of runs that repeat it."""
+    """Print the cells of a published table beside those of runs that reproduce it."""
     from aligner_bench.runs import Run, merged
     from aligner_bench.views import published
 
     results = merged([Run(path) for path in runs])
     repeated = list(dict.fromkeys(row.table for row in results.papers))
     if name not in repeated:
-        said = f"it repeats {', '.join(repeated)}" if repeated else "its experiment names no table (paper:)"
-        raise UsageError(f"{runs[0]}: does not repeat {name}; {said}")
+        hint = (
+            f"it reproduces {', '.join(repeated)}" if repeated else "its experiment names no table (paper:)"
+        )
+        raise UsageError(f"{runs[0]}: does not reproduce {name}; {hint}")
     results = results.model_copy(update={"papers": [row for row in results.papers if row.table == name]})
     if format == "table":
         published.print_published(results)

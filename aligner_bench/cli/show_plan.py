@@ -1,4 +1,4 @@
-"""A plan on the terminal."""
+"""Print a plan on the terminal."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from aligner_bench.runner.plan_report import PlanReport, Taken
 
 _FREE = "–"
-_WIDE = 120  # columns of a terminal that has room for what each stage is for
+_WIDE = 120  # minimum terminal width for the column with each stage's purpose
 
 
 def show(plan: PlanReport) -> None:
-    """Suites with the effect they can find, the schedule (tokens read and written), and what it may cost."""
+    """Print suites with detectable effects, the schedule (tokens read and written), and the price."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -57,7 +57,7 @@ def _schedule(plan: PlanReport, width: int) -> Table:
 
 
 def _loaded(plan: PlanReport) -> Table:
-    """Models in the order in which they are loaded, once each while they fit together."""
+    """Return the table of models in the order of loading, each loaded once if all fit in memory."""
     from rich import box
     from rich.table import Table
 
@@ -80,7 +80,7 @@ def _amounts(taken: Taken) -> tuple[str, str, str, str]:
 
 
 def _short(tokens: int) -> str:
-    """1,234,567 as 1.2M: these are estimates."""
+    """Return a token count in short form, such as 1.2M."""
     for unit, size in (("G", 10**9), ("M", 10**6), ("k", 10**3)):
         if tokens >= size:
             return f"{tokens / size:.1f}{unit}"
@@ -88,19 +88,19 @@ def _short(tokens: int) -> str:
 
 
 def money(plan: PlanReport) -> list[str]:
-    """The price in words, its rule, and what is not known."""
+    """Return the price with its rule, and the models without a known price."""
     if not plan.prices and not plan.unpriced:
-        return ["No model has a price for a token: nothing to pay."]
+        return ["No model has a price per token: no cost."]
     lines = [f"price: {dollars(plan.total.usd)} ({plan.rule})"]
     if plan.unpriced:
         lines.append(
-            f"no price known: {', '.join(plan.unpriced)}; say it with prices: in the experiment file, in US "
-            "dollars for a million tokens"
+            f"no price known: {', '.join(plan.unpriced)}; set prices: in the experiment file (US dollars "
+            "per million tokens)"
         )
     for name, known in plan.prices.items():
         price = known.price
         when = f", {known.as_of}" if known.as_of else ""
-        lines.append(f"{name}: ${price.input:g} in, ${price.output:g} out a million ({known.source}{when})")
+        lines.append(f"{name}: ${price.input:g} in, ${price.output:g} out per million ({known.source}{when})")
     if plan.max_cost is not None:
-        lines.append(f"max_cost: {dollars(plan.max_cost)}; the run stops before it is passed")
+        lines.append(f"max_cost: {dollars(plan.max_cost)}; the run stops before the cost exceeds it")
     return lines

@@ -1,4 +1,4 @@
-"""``aligner-bench simulate``: models of aligners at work, in seconds and without language models."""
+"""``aligner-bench simulate``: simulate correctors without language models."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import typer
 if TYPE_CHECKING:
     from aligner_bench.simulate.squad import Outcome
 
-app = typer.Typer(no_args_is_help=True, help="Models of aligners at work: no language model needed.")
+app = typer.Typer(no_args_is_help=True, help="Simulate correctors without language models.")
 
 
 class Format(StrEnum):
-    """How to print the outcome."""
+    """Output format."""
 
     table = "table"
     json = "json"
@@ -23,24 +23,26 @@ class Format(StrEnum):
 
 @app.callback()
 def _group() -> None:
-    """Keeps ``squad`` a command of its own while it is the only one."""
+    """Keep ``squad`` a sub-command."""
 
 
 @app.command()
 def squad(
     regime: Annotated[
-        list[str] | None, typer.Option(help="independent, in_sync, conflict; may be repeated (else all).")
+        list[str] | None, typer.Option(help="independent, in_sync or conflict (default: all). Repeatable.")
     ] = None,
-    styles: Annotated[int, typer.Option(help="Styles, each with an aligner and an inspector.")] = 2,
+    styles: Annotated[int, typer.Option(help="Number of styles, each with an aligner and an inspector.")] = 2,
     threshold: Annotated[float, typer.Option(help="Score that every style must reach.")] = 0.9,
-    limit: Annotated[int | None, typer.Option(help="Most steps (else 5, or STYLES + 1 if more).")] = None,
-    points: Annotated[int, typer.Option(help="Fresh points to correct.")] = 100,
-    size: Annotated[float, typer.Option(help="How far a style moves each of its 10 coordinates.")] = 1.0,
-    seed: Annotated[int, typer.Option(help="Decides all random numbers.")] = 0,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for one SVG a regime.")] = None,
-    format: Annotated[Format, typer.Option("--format", help="table or json")] = Format.table,
+    limit: Annotated[
+        int | None, typer.Option(help="Maximum steps (default: 5, or STYLES + 1 if larger).")
+    ] = None,
+    points: Annotated[int, typer.Option(help="Number of new points to correct.")] = 100,
+    size: Annotated[float, typer.Option(help="Shift of each of a style's 10 coordinates.")] = 1.0,
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for one SVG per regime.")] = None,
+    format: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.table,
 ) -> None:
-    """The synthetic squad of Ngweta et al. 2024 (3.2): who passes all inspectors, and after how many steps.
+    """Simulate the synthetic squad of Ngweta et al. 2024 (3.2): points that pass all inspectors, by steps.
 
     At each step the aligner with the lowest score acts, until all scores reach the threshold.
     """

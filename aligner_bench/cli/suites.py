@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from aligner_bench.cli.options import DataDir
 from aligner_bench.core.textsafe import terminal_safe
 
 if TYPE_CHECKING:
@@ -23,25 +24,19 @@ _SAMPLE_CHARACTERS = 300
 
 
 class Format(StrEnum):
-    """How to print."""
+    """Output format."""
 
     table = "table"
     json = "json"
 
 
-DataDir = Annotated[
-    Path | None,
-    typer.Option(
-        "--data-dir", help="Folder of local data sets (else ALIGNER_BENCH_DATA).", show_default=False
-    ),
-]
-AsFormat = Annotated[Format, typer.Option("--format", help="table for people, json for programs.")]
+AsFormat = Annotated[Format, typer.Option("--format", help="Output format.")]
 
 
 @app.command("list")
 def list_suites(data_dir: DataDir = None, format: AsFormat = Format.table) -> None:
-    """The packaged suites: rows, categories, licence, source, hash, mean length. Reads no hub."""
-    from aligner_bench.suites.load import suite_names
+    """List the packaged suites: rows, categories, licence, source, hash, mean length. Reads no hub."""
+    from aligner_bench.suites.load import NO_SOURCE, suite_names
 
     rows = [_summary(name, data_dir) for name in suite_names()]
     if format is Format.json:
@@ -55,7 +50,7 @@ def list_suites(data_dir: DataDir = None, format: AsFormat = Format.table) -> No
     if any(row["content_hash"] is None for row in rows):
         typer.echo("~ declared, not loaded here: give --data-dir, or load the suite to fetch it from the hub")
     for row in rows:
-        if not row["loaded"] and "no source could be had" not in row["reason"]:
+        if not row["loaded"] and NO_SOURCE not in row["reason"]:
             typer.echo(terminal_safe(row["reason"]), err=True)
 
 
@@ -63,7 +58,7 @@ _JSON_ONLY = ("loaded", "version", "description", "subsets", "reason")
 
 
 def _summary(name: str, data_dir: Path | None) -> dict[str, Any]:
-    """One suite as loaded from this machine, or what its definition promises where its data is not here."""
+    """Return the facts of a suite as loaded, or as declared in its definition if it is not available."""
     from aligner_bench.core.errors import UsageError
     from aligner_bench.suites.load import definition_path, load_suite, read_spec
 
@@ -107,13 +102,13 @@ def _cell(row: dict[str, Any], key: str) -> str:
 @app.command("show")
 def show(
     name: Annotated[str, typer.Argument(help="A packaged suite, NAME:SUBSET, or the path of a YAML file.")],
-    rows: Annotated[int, typer.Option("--rows", min=0, help="How many sample rows to print.")] = 5,
+    rows: Annotated[int, typer.Option("--rows", min=0, help="Number of sample rows.")] = 5,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the sample.")] = 0,
     subset: Annotated[str | None, typer.Option("--subset", help="A subset of the suite.")] = None,
     data_dir: DataDir = None,
     format: AsFormat = Format.table,
 ) -> None:
-    """One suite: where it comes from, its categories, and sample rows spread over them."""
+    """Show one suite: its source, its categories, and sample rows balanced over them."""
     from aligner_bench.suites.load import load_suite
 
     suite = load_suite(name, data_dir=data_dir, subset=subset)
@@ -180,7 +175,7 @@ def validate_file(
     data_dir: DataDir = None,
     format: AsFormat = Format.table,
 ) -> None:
-    """Check a definition and its data, or a bare data file; faults come with file and line. Exit 2 if any."""
+    """Check a definition and its data, or a data file; errors have file and line. Exit code 2 if any."""
     from aligner_bench.suites.validate import validate
 
     checks = validate(file, data_dir=data_dir)

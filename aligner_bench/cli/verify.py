@@ -1,12 +1,13 @@
-"""``aligner-bench verify``: every published number again, from the rows."""
+"""``aligner-bench verify``: recompute every published number from the rows."""
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from aligner_bench.cli.options import AsText, RunArg, TextOrJson
 
 if TYPE_CHECKING:
     from aligner_bench.verify.verify import Verification
@@ -14,29 +15,24 @@ if TYPE_CHECKING:
 _MOST = 40
 
 
-class Format(StrEnum):
-    """How to print what was found."""
-
-    text = "text"
-    json = "json"
-
-
 def verify(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
-    report: Annotated[Path | None, typer.Option(help="Another report than RUN/report.html.")] = None,
+    run: RunArg,
+    report: Annotated[
+        Path | None, typer.Option(help="The report to check (default: RUN/report.html).")
+    ] = None,
     baseline: Annotated[Path | None, typer.Option(help="A gate's baseline made from RUN.")] = None,
     claims: Annotated[bool, typer.Option("--claims", help="List every number with its query.")] = False,
-    format: Annotated[Format, typer.Option("--format", help="text or json")] = Format.text,
+    format: AsText = TextOrJson.text,
 ) -> None:
     """Recompute every published number from the rows, and check every file against its seal.
 
-    Exit code 0: all agrees; 1: each difference is named; 2: RUN is no run. It cannot find someone who rewrote
-    rows, digests, leaderboard and report together: compare the digest it prints with one kept elsewhere.
+    Exit code 0: no difference; 1: differences (listed); 2: RUN is not a run. A consistent rewrite of rows,
+    digests, leaderboard and report is not detected: compare the printed digest with an independent copy.
     """
     from aligner_bench.verify.verify import verify as check
 
     found = check(run, report=report, baseline=baseline)
-    if format is Format.json:
+    if format is TextOrJson.json:
         typer.echo(_as_json(found, claims))
     else:
         _print(found, claims)

@@ -1,1 +1,1 @@
-"""Own values, errors, hashing, files, YAML, registries and the base of every spec."""
+"""Shared foundations: values, errors, hashing, files, YAML, registries and the base class of every spec."""

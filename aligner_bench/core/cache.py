@@ -1,4 +1,4 @@
-"""Where finished work, converted models and trained inspectors are kept."""
+"""Locate the cache of computed results, converted models and trained inspectors."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def cache_dir() -> Path:
-    """``ALIGNER_BENCH_CACHE``, else ``aligner-bench`` in the user's cache folder."""
+    """Return the folder ``ALIGNER_BENCH_CACHE``, else ``aligner-bench`` in the user's cache folder."""
     named = os.environ.get("ALIGNER_BENCH_CACHE")
     if named:
         return Path(named).expanduser()

@@ -1,4 +1,4 @@
-"""Errors that end as one line and an exit code, never as a traceback."""
+"""User errors: reported as one line and an exit code, never as a traceback."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 class UsageError(Exception):
-    """Bad input. The message says what, where, and what was expected; the command ends with exit code 2."""
+    """Invalid input. The message says what, where and what was expected; the command exits with code 2."""
 
 
 class MissingExtraError(UsageError):
@@ -21,7 +21,7 @@ class MissingExtraError(UsageError):
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:
-    """A hint for an unknown name: the nearest valid one, else all of them."""
+    """Return a hint for an unknown name: the nearest valid name, else all valid names."""
     names = sorted(valid)
     close = difflib.get_close_matches(name, names, n=1)
     if close:

@@ -1,4 +1,4 @@
-"""Write files and folders whole or not at all; hash files."""
+"""Write files and folders atomically; hash files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 class atomic_path:  # noqa: N801 - a context manager, used as a function
-    """A draft file that takes the place of ``path`` only if the block ends well."""
+    """Give the block a temporary file that replaces ``path`` if the block raises nothing."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -32,26 +32,29 @@ class atomic_path:  # noqa: N801 - a context manager, used as a function
 
 
 def write_text(path: Path, text: str) -> None:
-    """A text file, whole or not at all."""
+    """Write a text file atomically."""
     with atomic_path(path) as draft:
         draft.write_text(text, encoding="utf-8")
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
+    """Return the SHA-256 of a file's bytes, as 64 hexadecimal digits."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 @contextlib.contextmanager
 def atomic_folder(target: Path) -> Iterator[Path]:
-    """A temporary folder that becomes ``target`` only if the block ends well."""
+    """Give the block a temporary folder that becomes ``target`` if the block raises nothing.
+
+    An existing ``target`` is kept. OSError if ``target`` does not exist at the end.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(dir=target.parent, prefix=".draft-"))
     try:
         yield draft
         with contextlib.suppress(FileExistsError, OSError):
-            draft.rename(target)  # fails only where another process was quicker
+            draft.rename(target)  # fails if another process created the target first
         if not target.exists():
             raise OSError(f"could not create {target}")
     finally:

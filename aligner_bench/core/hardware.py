@@ -1,4 +1,4 @@
-"""What the machine is, for manifests: never its name or paths."""
+"""Describe the machine's hardware for manifests, without host name or paths."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def hardware() -> dict[str, str | int | None]:
-    """Processor, cores, memory and GPU. Asks torch about the GPU only where it is loaded already."""
+    """Return processor, cores, memory and GPU; the GPU is None unless torch is already imported."""
     torch = sys.modules.get("torch")
     has_gpu = torch is not None and torch.cuda.is_available()
     return {

@@ -7,21 +7,21 @@ import json
 
 
 def canonical_json(obj: object) -> str:
-    """One spelling for one value: keys sorted, no spaces, text kept as it is, floats via `repr`.
+    """Return the canonical JSON of a value: sorted keys, no spaces, text not escaped, floats via `repr`.
 
-    NaN and infinities are refused (ValueError): they have no JSON spelling and never equal themselves.
+    ValueError for NaN and infinities, which JSON cannot represent.
     """
     return json.dumps(obj, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def sha256_text(text: str) -> str:
-    """SHA-256 of the UTF-8 bytes, as 64 hexadecimal digits.
+    """Return the SHA-256 of the UTF-8 bytes, as 64 hexadecimal digits.
 
-    Half surrogate pairs occur in model output and in broken files; they are hashed as they stand.
+    Lone surrogates, which occur in model output and in damaged files, are encoded with `surrogatepass`.
     """
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def digest(obj: object) -> str:
-    """SHA-256 of the canonical JSON of `obj`."""
+    """Return the SHA-256 of the canonical JSON of `obj`, as 64 hexadecimal digits."""
     return sha256_text(canonical_json(obj))

@@ -1,4 +1,4 @@
-"""From verdicts to preferences: one number a prompt, whatever the orders."""
+"""Combine the verdicts of both orders into one preference per prompt."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 
 class Preference(NamedTuple):
-    """The candidate's preference on one prompt; None with the status that says why there is none."""
+    """The candidate's preference on one prompt, in [0, 1]; None where ``status`` gives the reason."""
 
     value: float | None
     status: str
@@ -20,10 +20,10 @@ def _side(value: float) -> int:
 
 
 def combine(verdicts: Sequence[dict[str, Any]]) -> Preference:
-    """The verdicts of one pair as one preference: the mean of its orders.
+    """Return the preference of one pair: the mean of its orders' verdicts.
 
-    Both orders are one unit: where one of them has no verdict, neither counts. Orders are inconsistent
-    when they fall on different sides of 0.5.
+    If one order has no verdict, the pair has no preference. Orders are inconsistent if their preferences lie
+    on different sides of 0.5.
     """
     failed = [v for v in verdicts if v["preference"] is None]
     if failed or not verdicts:
@@ -35,7 +35,7 @@ def combine(verdicts: Sequence[dict[str, Any]]) -> Preference:
 
 
 def first_slot_wins(verdicts: Sequence[dict[str, Any]]) -> list[bool]:
-    """For each decided verdict with an order: did the answer in the first slot win?"""
+    """Return, for each decided verdict with a known order, whether the answer in the first slot won."""
     return [
         (v["preference"] > 0.5) == (v["order"] == "candidate_first")
         for v in verdicts

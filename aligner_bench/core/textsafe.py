@@ -1,4 +1,4 @@
-"""Model output and prompts, made harmless for a terminal."""
+"""Make model output and prompts safe to print on a terminal."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ _SEQUENCES = re.compile(
     "|(?:\x1b\\[|\x9b)[0-?]*[ -/]*[@-~]"
     "|\x1b[ -/]*[0-~]"
 )
-# What is left of C0 and C1 (tab and newline stay), and the marks that reorder what follows them.
+# The remaining C0 and C1 controls (except tab and newline), and bidirectional controls.
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 def terminal_safe(text: str) -> str:
-    """`text` without escape sequences, control characters and bidirectional overrides.
+    """Return `text` without escape sequences, control characters and bidirectional overrides.
 
-    Newlines and tabs stay; half surrogate pairs, which no terminal can take, become U+FFFD. What remains
-    after one pass holds no ESC, so no sequence can form out of the pieces.
+    Newlines and tabs stay; lone surrogates become U+FFFD. The result contains no ESC, so removal cannot
+    create a new sequence.
     """
     return _SURROGATES.sub("\ufffd", _CONTROLS.sub("", _SEQUENCES.sub("", text)))
 
 
 def one_line(text: str) -> str:
-    """`text` made safe for a terminal and put on one line, for error messages that quote data."""
+    """Return `text` made safe for a terminal and joined into one line, for messages that quote data."""
     return " ".join(terminal_safe(text).split())
 
 
 def public_url(url: str) -> str:
-    """An address without user name, password, query and fragment, any of which may be secret."""
+    """Return an address without user name, password, query and fragment, any of which may be secret."""
     parts = urlsplit(url)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))

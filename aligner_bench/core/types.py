@@ -1,4 +1,4 @@
-"""The values that travel between rooms: requests, completions, verdicts, traces, and the services."""
+"""The values that rooms exchange (requests, completions, verdicts, traces) and the services protocol."""
 
 from __future__ import annotations
 
@@ -16,44 +16,44 @@ Action = Literal["start", "correct", "skip", "reject", "candidate", "pick", "cop
 FinishReason = Literal["stop", "length", "stop_string", "refusal", "replay", "error"]
 IDENTICAL = "identical texts"
 CUT = "cut to fit"
-"""In the detail of a verdict on texts that were too long for the judge; such verdicts are counted."""
+"""Part of the detail of a verdict on texts truncated for the judge; such verdicts are counted."""
 
 
 class Decoding(Spec):
-    """How tokens are chosen; one profile for all systems unless the experiment says otherwise."""
+    """Decoding parameters; one profile for all systems unless the experiment overrides it."""
 
-    max_new_tokens: int = Field(256, ge=1, description="most new tokens in one answer")
-    temperature: float = Field(0.0, ge=0.0, description="0 is greedy")
+    max_new_tokens: int = Field(256, ge=1, description="maximum number of new tokens per answer")
+    temperature: float = Field(0.0, ge=0.0, description="sampling temperature; 0 is greedy")
     top_p: float = Field(
-        1.0, gt=0.0, le=1.0, description="sample from the likeliest tokens of this total probability"
+        1.0, gt=0.0, le=1.0, description="nucleus sampling: total probability of the tokens to sample from"
     )
-    top_k: int = Field(0, ge=0, description="0 means no limit")
-    stop: tuple[str, ...] = Field((), description="strings that end an answer; they are not part of it")
-    stop_after: tuple[str, ...] = Field((), description="strings that end an answer and are its last part")
+    top_k: int = Field(0, ge=0, description="top-k sampling; 0 means no limit")
+    stop: tuple[str, ...] = Field((), description="stop strings, excluded from the answer")
+    stop_after: tuple[str, ...] = Field((), description="stop strings, included at the end of the answer")
     repetition_penalty: float = Field(
-        1.0, gt=0.0, description="divides the logits of tokens seen before (CTRL, as transformers has it)"
+        1.0, gt=0.0, description="repetition penalty (Keskar et al. 2019, as implemented in transformers)"
     )
     special_tokens: Literal["skip", "keep"] = Field(
-        "skip", description="whether special tokens that the model writes are part of its text"
+        "skip", description="whether to keep generated special tokens in the text"
     )
 
     @model_serializer(mode="wrap")
-    def _lean(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Later fields only where they are used: the ledger's keys of older items stay what they were."""
+    def _omit_added_defaults(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Omit the defaults of fields added after version 0.1, so that existing ledger keys stay valid."""
         data: dict[str, Any] = dump(self)
-        later: dict[str, tuple[Any, ...]] = {
+        defaults: dict[str, tuple[Any, ...]] = {
             "stop_after": ([], ()),
             "repetition_penalty": (1.0,),
             "special_tokens": ("skip",),
         }
-        return {name: value for name, value in data.items() if value not in later.get(name, ())}
+        return {name: value for name, value in data.items() if value not in defaults.get(name, ())}
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
     """One text to be completed: ``prefix + answer + suffix``.
 
-    Only ``answer`` may be shortened, at its end, when the whole does not fit the model's context.
+    If the whole exceeds the model's context, only ``answer`` is truncated, at its end.
     ``chat`` wraps the text as a user turn in the model's chat template, after ``history``.
     """
 
@@ -65,12 +65,12 @@ class Request:
     decoding: Decoding = field(default_factory=Decoding)
     sample: int = 0
     seed: int = 0
-    item: str = ""  # the prompt_id, by which recorded outputs are found; live models do not see it
-    top_logprobs: int = 0  # how many log-probabilities to return for each new token
-    extra: str = ""  # further fields of a server's request body, as JSON (tools, for one)
+    item: str = ""  # the prompt_id, for looking up recorded outputs; not sent to models
+    top_logprobs: int = 0  # number of log-probabilities to return for each new token
+    extra: str = ""  # additional fields of a server's request body, as JSON (for example tools)
 
     def key_fields(self) -> dict[str, Any]:
-        """Everything that decides the completion, for the ledger's key. Greedy decoding has no seed."""
+        """Return everything that determines the completion; greedy decoding has no sample and no seed."""
         sampled = self.decoding.temperature > 0
         asked = {"top_logprobs": self.top_logprobs, "extra": self.extra}
         return {
@@ -88,11 +88,11 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What an engine returned for one request.
+    """An engine's result for one request.
 
-    ``seconds`` is the item's share of its batch's wall time. ``logprobs`` has, for each new token, the most
-    probable tokens and their log-probabilities, where the request asked for them. ``cost`` is in US dollars,
-    by the experiment's prices; the ledger does not keep it.
+    ``seconds`` is the item's share of its batch's wall time. ``logprobs`` holds, for each new token, the most
+    probable tokens and their log-probabilities, if requested. ``cost`` is in US dollars, computed from the
+    experiment's prices; the ledger does not store it.
     """
 
     text: str
@@ -107,7 +107,7 @@ class Completion:
 
     @property
     def status(self) -> ResponseStatus:
-        """A row's status: an error, an empty answer, one that hit its token limit, or a whole one."""
+        """Status of the answer: error, empty, truncated (token limit reached) or ok."""
         if self.finish_reason == "error":
             return "error"
         if not self.text.strip():
@@ -117,22 +117,22 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """An inspector's score of (prompt, answer), in [0, 1]; ``cut_tokens`` did not fit its context."""
+    """An inspector's score of (prompt, answer), in [0, 1]; ``cut_tokens`` tokens were truncated."""
 
     value: float
     cut_tokens: int = 0
 
 
 class Chosen(dict[str, float]):
-    """Probability of each choice. ``cost`` is what asking took in US dollars, estimated from the request:
-    the probabilities come without a count of tokens.
+    """Probability of each choice. ``cost`` is in US dollars, estimated from the request because servers
+    return the probabilities without token counts.
     """
 
     cost: float = 0.0
 
     @classmethod
     def of(cls, probabilities: Mapping[str, float], cost: float) -> Chosen:
-        """The probabilities with their cost."""
+        """Return the probabilities with their cost in US dollars."""
         chosen = cls(probabilities)
         chosen.cost = cost
         return chosen
@@ -148,7 +148,7 @@ class PairText(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PairLogit:
-    """A pair ranker's logit: above 0 the first answer is preferred; ``cut_tokens`` did not fit."""
+    """A pair ranker's logit: above 0 the first answer is preferred; ``cut_tokens`` tokens were truncated."""
 
     value: float
     cut_tokens: int = 0
@@ -156,12 +156,12 @@ class PairLogit:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step of a corrector's trace: who acted or skipped, and all inspector scores after it.
+    """One step of a corrector's trace: the actor, its action and all inspector scores after it.
 
-    ``text`` is the answer after the step: for ``reject`` that is the answer from before it, and what was
-    rejected is in ``offered``. A ``candidate`` only stands for choice; ``pick`` names the chosen one.
-    ``inspector`` is the one on whose score the actor acts if that is below ``threshold``; ``order`` and
-    ``batch`` are a squad's order of members and the batch whose scores made it.
+    ``text`` is the answer after the step; after ``reject`` it is the previous answer, and ``offered`` holds
+    the rejected one. A ``candidate`` step offers an answer to choose from; ``pick`` is the chosen one.
+    The actor acts if the score of ``inspector`` is below ``threshold``. ``order`` and ``batch`` are a squad's
+    order of members and the digest of the batch whose scores determined it.
     """
 
     step: int
@@ -176,10 +176,10 @@ class Step:
     offered: str | None = None
     offered_scores: Mapping[str, float] = field(default_factory=dict)
 
-    def packed(self) -> dict[str, Any]:
-        """Plain data for the trace column; what a step does not have is left out."""
-        plain = {"step": self.step, "actor": self.actor, "action": self.action, "text": self.text}
-        more = {
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data for the trace column, without empty fields."""
+        required = {"step": self.step, "actor": self.actor, "action": self.action, "text": self.text}
+        optional = {
             "order": list(self.order),
             "batch": self.batch,
             "inspector": self.inspector,
@@ -187,13 +187,13 @@ class Step:
             "offered": self.offered,
             "offered_scores": dict(self.offered_scores),
         }
-        held = {name: value for name, value in more.items() if value not in ([], "", None, {})}
-        return {**plain, "scores": dict(self.scores), **held}
+        present = {name: value for name, value in optional.items() if value not in ([], "", None, {})}
+        return {**required, "scores": dict(self.scores), **present}
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A system's answer to one prompt, with what it cost and how it came about."""
+    """A system's answer to one prompt, with its cost (US dollars) and its trace."""
 
     text: str
     status: ResponseStatus
@@ -225,9 +225,9 @@ class Verdict:
 
     ``order`` is ``candidate_first``, ``baseline_first``, ``none`` for a judge that has no order, or
     ``unknown`` where it was not recorded.
-    ``preference`` is in [0, 1] for the candidate, None where the status says that there is none.
-    ``detail`` is what the judge said or computed, for people to read. Calls, tokens and cost (US dollars) are
-    those that this verdict took.
+    ``preference`` is in [0, 1] for the candidate; None if the status is neither ``ok`` nor ``tie``.
+    ``detail`` is an excerpt of the judge's reply or computation, for display. Calls, tokens and cost (US
+    dollars) are those of this verdict.
     """
 
     order: Literal["candidate_first", "baseline_first", "none", "unknown"]
@@ -241,49 +241,49 @@ class Verdict:
 
 
 class PairEngine(Protocol):
-    """Gives the logit of a pair in the order in which it is written."""
+    """A loaded pair ranker: computes one logit per ordered pair."""
 
     def logits(self, pairs: Sequence[PairText]) -> list[PairLogit]:
-        """Logits of the pairs, in their order; above 0 the first answer is preferred."""
+        """Return the logits of the pairs, in their order; above 0 the first answer is preferred."""
 
 
 class Ranker(Protocol):
-    """A pair ranker before it is loaded."""
+    """A pair ranker that is not loaded yet."""
 
     @property
     def model(self) -> str:
-        """Its name, for people."""
+        """Display name of the model."""
 
     @property
     def batch_size(self) -> int:
-        """Most pairs of one batch."""
+        """Maximum number of pairs per batch."""
 
     def identity(self) -> dict[str, Any]:
-        """What decides the logits."""
+        """Return everything that determines the logits."""
 
     def size(self) -> int:
-        """Bytes of the weights in memory."""
+        """Return the size of the weights in memory, in bytes."""
 
     def load(self) -> PairEngine:
-        """The ranker with its weights loaded."""
+        """Load the weights and return the ranker."""
 
 
 class Services(Protocol):
-    """What correctors and judges may ask for; every answer comes from the ledger or goes into it."""
+    """The model calls of correctors and judges; every result is read from the ledger or added to it."""
 
     def complete(self, model: str, requests: Sequence[Request]) -> list[Completion]:
-        """Completions in the order of the requests."""
+        """Return completions in the order of the requests."""
 
     def score(self, inspector: str, pairs: Sequence[tuple[str, str]]) -> list[Score]:
-        """Scores of (prompt, answer) pairs, in their order."""
+        """Return the scores of (prompt, answer) pairs, in their order."""
 
     def choose(
         self, model: str, requests: Sequence[Request], choices: Sequence[str]
     ) -> list[dict[str, float]]:
-        """Probability of each choice as the next token, in the order of the requests."""
+        """Return the probability of each choice as the next token, in the order of the requests."""
 
     def rank(self, ranker: Ranker, pairs: Sequence[PairText]) -> list[PairLogit]:
-        """Logits of a pair ranker, in the order of the pairs, which are read as they stand."""
+        """Return the logits of a pair ranker, in the order of the pairs; pairs are not swapped."""
 
     def identity(self, name: str) -> dict[str, Any]:
-        """What defines a model or inspector: engine, weights, precision."""
+        """Return the identity of a model or inspector: engine, weights, precision."""

@@ -1,7 +1,7 @@
-"""Inspectors whose encoders have the same weights: the encoder runs once, every head reads its output.
+"""Share the encoder of inspectors with equal encoder weights: it runs once per batch for all heads.
 
-Which ones share an encoder is found from the weight files themselves, so nothing need be declared: train
-several heads on one frozen encoder, save each as a model of its own, and they go through in one pass.
+Shared encoders are detected from the weight files: models that were trained as heads on one frozen encoder
+and saved separately need no declaration.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _SHAPE_FIELDS = (
 
 
 def backbone_key(folder: Path) -> str:
-    """A digest of an encoder: its weights, what its configuration adds, and its tokenizer.
+    """Return a digest of an encoder: its weights, its configuration and its tokenizer.
 
-    Folders without a single ``model.safetensors`` have a key of their own: they share with nobody.
+    A folder without a single ``model.safetensors`` has a unique key, so its encoder is not shared.
     """
     weights = folder / "model.safetensors"
     if not weights.is_file():
@@ -60,9 +60,9 @@ def _update_with_encoder(total: Any, weights: Path) -> None:
 
 
 def families(inspectors: Mapping[str, InspectorSpec]) -> dict[str, tuple[str, ...]]:
-    """Name -> names of all inspectors with the same encoder, itself among them, in declared order.
+    """Return name -> names of all inspectors with the same encoder, including itself, in declared order.
 
-    Packaged inspectors are fine-tuned whole, each with an encoder of its own, and are not read for this.
+    Packaged inspectors are fully fine-tuned, each with a separate encoder, so their weights are not read.
     """
     keys = {
         name: spec.model if spec.criterion is not None else backbone_key(Path(spec.model))
@@ -72,14 +72,14 @@ def families(inspectors: Mapping[str, InspectorSpec]) -> dict[str, tuple[str, ..
 
 
 def share(models: list[Any]) -> Any:
-    """Give every model of a list the first one's encoder, and make it run once a batch; what counts its runs.
+    """Give all models the first one's encoder, cached so that it runs once per batch; return that encoder.
 
-    Call ``next_batch`` on the result before each batch.
+    Call ``next_batch`` on the result before each batch; ``passes`` counts the forward passes.
     """
     import torch
 
     class Once(torch.nn.Module):  # type: ignore[misc]
-        """An encoder that remembers its output until told that the next batch comes."""
+        """An encoder that caches its output until ``next_batch`` is called."""
 
         def __init__(self, inner: Any) -> None:
             super().__init__()
@@ -88,14 +88,14 @@ def share(models: list[Any]) -> Any:
             self._output: Any = None
 
         def forward(self, *args: Any, **kwargs: Any) -> Any:
-            """The encoder's output for this batch."""
+            """Return the encoder's output for this batch."""
             if self._output is None:
                 self._output = self.inner(*args, **kwargs)
                 self.passes += 1
             return self._output
 
         def next_batch(self) -> None:
-            """Forget the last batch's output."""
+            """Discard the last batch's output."""
             self._output = None
 
     once = Once(models[0].base_model)

@@ -1,4 +1,4 @@
-"""What an experiment file says of an inspector, and the packaged pairs that make the packaged ones."""
+"""The spec of an inspector in an experiment file, and the training pairs of the packaged inspectors."""
 
 from __future__ import annotations
 
@@ -21,23 +21,25 @@ _PREFIX = "packaged:"
 
 
 class InspectorSpec(Spec):
-    """A classifier: ``packaged:CRITERION`` (trained on the spot) or a folder with a two-class model."""
+    """A classifier: ``packaged:CRITERION`` (trained on first use) or a folder with a two-class model."""
 
     model: str = Field(description="packaged:ethical|factuality|helpful, or a local folder")
     batch_size: int | None = Field(
-        None, ge=1, description="most answers of a batch; left out, as many as go well by length"
+        None, ge=1, description="maximum answers per batch; default: chosen by length"
     )
 
-    smoke: str | None = Field(None, description="what --scale smoke uses instead, such as packaged:ethical")
+    smoke: str | None = Field(
+        None, description="the replacement under --scale smoke, such as packaged:ethical"
+    )
 
     @property
     def criterion(self) -> str | None:
-        """The packaged criterion, or None for a model of the user's own."""
+        """The packaged criterion, or None for a local folder."""
         return self.model.removeprefix(_PREFIX) if self.model.startswith(_PREFIX) else None
 
 
 class TrainingPair(NamedTuple):
-    """Two answers to one question, of which ``better`` is known to be better."""
+    """Two answers to one prompt, of which ``better`` is known to be better."""
 
     pair_id: str
     prompt: str
@@ -46,7 +48,7 @@ class TrainingPair(NamedTuple):
 
 
 class Training(BaseModel):
-    """How packaged inspectors are fine-tuned; part of their identity."""
+    """Hyperparameters of the packaged inspectors; part of their identity."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -59,7 +61,7 @@ class Training(BaseModel):
 
 
 def packaged_pairs(criterion: str, split: str) -> list[TrainingPair]:
-    """The pairs of one split (``train`` or ``held_out``) that come with the package."""
+    """Return the packaged pairs of one split (``train`` or ``held_out``)."""
     if criterion not in PACKAGED:
         raise UsageError(f"unknown packaged inspector {criterion!r}: {nearest(criterion, PACKAGED)}")
     text = (files("aligner_bench.inspectors") / "data" / f"{criterion}.jsonl").read_text("utf-8")
@@ -72,7 +74,7 @@ def packaged_pairs(criterion: str, split: str) -> list[TrainingPair]:
 
 
 def inspector_identity(spec: InspectorSpec) -> dict[str, Any]:
-    """What decides an inspector's scores, found without loading weights."""
+    """Return everything that determines an inspector's scores, without loading weights."""
     if spec.criterion is not None:
         pairs: Sequence[TrainingPair] = packaged_pairs(spec.criterion, "train")
         return {

@@ -19,9 +19,9 @@ from aligner_bench.engines.memory import folder_parameters
 from aligner_bench.inspectors.backbone import share
 from aligner_bench.inspectors.base import InspectorSpec, Training, inspector_identity, packaged_pairs
 
-# Scores are kept to 6 digits: batching moves the 7th, and nothing that is decided on them needs it.
+# Scores are rounded to 6 digits, since the 7th depends on batching.
 _DIGITS = 6
-_ROWS, _TOKENS = 128, 8192  # of one batch, where the user gives no batch size
+_ROWS, _TOKENS = 128, 8192  # per batch, if the user gives no batch size
 
 
 class _Fitted(NamedTuple):
@@ -32,14 +32,14 @@ class _Fitted(NamedTuple):
 
 
 class Classifier:
-    """One inspector, or several that share an encoder. Packaged ones are trained on first use and cached."""
+    """One inspector, or several with a shared encoder. Packaged ones are trained on first use and cached."""
 
     def __init__(self, spec: InspectorSpec, *siblings: InspectorSpec) -> None:
         self.spec = spec
         self._specs = (spec, *siblings)
 
     def load(self) -> None:
-        """Load the weights, training them first where the cache has none."""
+        """Load the weights; train packaged ones first if they are not cached."""
         try:
             import torch
             from transformers import AutoTokenizer
@@ -61,29 +61,29 @@ class Classifier:
         self.budget = Budget(rows, _TOKENS)
 
     def unload(self) -> None:
-        """Give the memory back; ``load`` may be called again."""
+        """Free the memory; ``load`` may be called again."""
         del self._models, self._encoder, self._tokenizer
 
     @property
     def encoder_passes(self) -> int:
-        """How often the encoder ran over a batch since it was loaded."""
+        """Number of forward passes of the encoder since it was loaded."""
         return int(self._encoder.passes)
 
     def cut(self, pairs: Sequence[tuple[str, str]]) -> list[list[int]]:
-        """Indices of the pairs in batches of like length, as many as the budget of tokens holds."""
+        """Return indices of the pairs in batches of similar length within the token budget."""
         texts = self._tokenizer([p for p, _ in pairs], [a for _, a in pairs], verbose=False)["input_ids"]
         lengths = [min(len(ids), self._max_length) for ids in texts]
         return cut_lengths(lengths, self.budget)
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> list[Score]:
-        """Probability of class 1 for each (prompt, answer), by the first head."""
+        """Return the probability of class 1 for each (prompt, answer), by the first head."""
         return self.score_all(pairs)[0]
 
     def score_all(self, pairs: Sequence[tuple[str, str]]) -> list[list[Score]]:
-        """The same for every head, in their order; the encoder runs once.
+        """Return the probability of class 1 for each pair and head, heads in order; the encoder runs once.
 
-        Where a pair is too long the question is shortened first, then the answer's end; never the other
-        way round, for the answer is what is judged. What was left out is counted.
+        If a pair is too long, the prompt is truncated first, then the end of the answer, since the answer is
+        what is scored. Truncated tokens are counted. UsageError if a single answer exceeds the memory.
         """
         import torch
 
@@ -108,7 +108,7 @@ class Classifier:
         ]
 
     def _values(self, fitted: Sequence[_Fitted]) -> list[list[float]]:
-        """Each text's scores, one a head."""
+        """Return each text's scores, one per head."""
         import torch
 
         encoded = self._tokenizer(
@@ -160,7 +160,7 @@ def _silence() -> None:
 
 
 def trained_folder(spec: InspectorSpec) -> Path:
-    """The folder with an inspector's weights; a packaged one is trained into the cache on first use."""
+    """Return the folder with an inspector's weights; a packaged one is trained on first use and cached."""
     if spec.criterion is None:
         return Path(spec.model)
     target = cache_dir() / "inspectors" / f"{spec.criterion}-{digest(inspector_identity(spec))[:16]}"
@@ -174,13 +174,13 @@ def trained_folder(spec: InspectorSpec) -> Path:
 
 
 def classifier_bytes(spec: InspectorSpec) -> int:
-    """Estimated bytes of a loaded inspector; a packaged one is as large as the encoder it is made from."""
+    """Return the estimated bytes of a loaded inspector; a packaged one is as large as its base encoder."""
     folder = embedded_path(MINILM) if spec.criterion is not None else Path(spec.model)
     return 4 * folder_parameters(folder)
 
 
 def auc(scores: Sequence[tuple[float, float]]) -> float | None:
-    """Area under the ROC curve of (worse, better) scores; None for no pairs."""
+    """Return the area under the ROC curve of (worse, better) scores; None for no pairs."""
     if not scores:
         return None
     worse, better = [pair[0] for pair in scores], [pair[1] for pair in scores]

@@ -1,4 +1,4 @@
-"""Fine-tuning an encoder to tell better answers from worse ones."""
+"""Fine-tune an encoder to distinguish better answers from worse ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from aligner_bench.inspectors.base import Training, TrainingPair
 def train_pairs(pairs: Sequence[TrainingPair], base: Path, target: Path, training: Training) -> None:
     """Train a two-class head and its encoder on ``pairs`` (worse -> 0, better -> 1); save into ``target``.
 
-    Seeded: the same pairs, base and machine give the same weights.
+    Deterministic for the same pairs, base model, hyperparameters and machine.
     """
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer

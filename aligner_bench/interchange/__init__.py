@@ -1,1 +1,1 @@
-"""Results of other tools become runs, and runs become files that other tools read."""
+"""Import of other tools' results as runs, and export of runs in other tools' formats."""

@@ -1,11 +1,11 @@
-"""``export alpaca-eval``: a run as the files that AlpacaEval 2 writes and reads.
+"""``export alpaca-eval``: write a run as AlpacaEval 2 result files.
 
     DIR/MODEL/model_outputs.json
     DIR/MODEL/JUDGE/annotations.json
     DIR/JUDGE_leaderboard.csv
 
-With several suites DIR holds a folder for each; with several baselines JUDGE is followed by ``_vs_BASELINE``.
-A preference of both orders is exported as their mean, plus 1; a pair without a verdict as null.
+With several suites DIR has a folder for each; with several baselines JUDGE is followed by ``_vs_BASELINE``.
+A preference is exported as the mean of both orders plus 1, a pair without a verdict as null.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ Answers = dict[tuple[str, str], Row]
 
 
 def export_alpaca_eval(run: Run, out: Path) -> list[Path]:
-    """Write all files; their paths, in the order of writing.
+    """Write all files and return their paths, in the order of writing.
 
-    Absent and failed answers are left out of ``model_outputs.json``, and pairs that nobody could judge for
-    that reason out of ``annotations.json``, as AlpacaEval leaves them out; the leaderboard's ``avg_length``
-    counts them as empty. UsageError where names of systems or judges cannot be told apart as folder names.
+    As in AlpacaEval, missing and failed answers are omitted from ``model_outputs.json``, and the pairs that
+    could therefore not be judged from ``annotations.json``; the leaderboard's ``avg_length`` counts them as
+    empty. UsageError if two systems or judges would have the same folder name.
     """
     if out.is_file():
         raise UsageError(f"{out}: is a file; expected a folder for the export")
@@ -78,15 +78,15 @@ def _suite(
 
 
 def _boards(comparisons: Sequence[Comparison]) -> dict[tuple[str, str], str]:
-    """(judge, baseline) -> the name of their folders."""
+    """Return (judge, baseline) -> folder name."""
     boards = list(dict.fromkeys((row.judge, row.baseline) for row in comparisons))
     several = len({baseline for _, baseline in boards}) > 1
-    words = {f"{judge}_vs_{baseline}" if several else judge: (judge, baseline) for judge, baseline in boards}
-    return {words[word]: name for word, name in _folders(words).items()}
+    titles = {f"{judge}_vs_{baseline}" if several else judge: (judge, baseline) for judge, baseline in boards}
+    return {titles[title]: name for title, name in _folders(titles).items()}
 
 
 def _folders(names: Iterable[str]) -> dict[str, str]:
-    """Names -> names that are safe for folders on any system."""
+    """Return names -> folder names that are valid on any system."""
     safe = {name: _UNSAFE.sub("_", name).strip(".") or "_" for name in names}
     owners: dict[str, str] = {}
     for name, folder in safe.items():

@@ -1,8 +1,8 @@
-"""``import alpaca-eval``: AlpacaEval 2 results become a run folder like any other.
+"""``import alpaca-eval``: convert AlpacaEval 2 results to a run folder.
 
-The judge is the annotator by its name, of kind ``imported``: nobody can try it here, so its power is neither
-claimed nor denied. Prompts keep ids made from their text; those of the AlpacaEval set that a file lacks are
-rows with status ``missing``, as are the answers and verdicts on them.
+The judge is the annotator, of kind ``imported``: it cannot be called here, so its power is unknown. Prompt
+ids are hashes of the prompt texts; prompts of the AlpacaEval set that a file lacks, and the answers and
+verdicts on them, are rows with status ``missing``.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from aligner_bench.store.tables import Row
 from aligner_bench.suites.mapping import text_hash
 
 SUITE, OTHER_PROMPTS = "alpaca-eval", "imported"
-REFERENCE = "gpt4_1106_preview"  # whose answers AlpacaEval 2 compares with
+REFERENCE = "gpt4_1106_preview"  # the baseline of AlpacaEval 2
 _ABSENT = "(this instruction is not in the imported files)"
 _LICENCE = "CC-BY-NC-4.0"
-_ORIGINAL = "original_output"  # AlpacaEval's field for what an aligner was given
+_ORIGINAL = "original_output"  # AlpacaEval's field for the answer before correction
 _ORDERS = "one order each; the order is known only where the judge's raw reply tells it"
 RecordT = TypeVar("RecordT", Output, Annotation)
 
@@ -44,7 +44,7 @@ class _Answer:
 
 @dataclass(slots=True)
 class _Gathered:
-    """Everything read, by prompt id: texts and categories, answers by system, annotations by comparison."""
+    """All records by prompt id: texts and categories, answers by system, annotations by comparison."""
 
     texts: dict[str, str] = field(default_factory=dict)
     categories: dict[str, str] = field(default_factory=dict)
@@ -67,10 +67,10 @@ def import_alpaca_eval(
 ) -> Run:
     """Read result folders or files and write a run folder.
 
-    ``suite`` renames the set of prompts; without it, it is ``alpaca-eval`` if all instructions belong to the
-    805 of AlpacaEval, and ``imported`` if not. ``gamed`` is AlpacaEval's df_gamed.csv, with which the
-    length-controlled rate is AlpacaEval's own and not LC (minimal). UsageError names file and record of a
-    fault; then nothing is written.
+    ``suite`` is the name of the suite; default: ``alpaca-eval`` if all instructions belong to the 805 of
+    AlpacaEval, else ``imported``. ``gamed`` is AlpacaEval's df_gamed.csv, required for AlpacaEval's
+    length-controlled rate instead of LC (minimal). UsageError names file and record of an error; then nothing
+    is written.
     """
     files = read_results(paths)
     gathered = _gather(files)
@@ -93,7 +93,7 @@ def _length_data(gamed: Path, facts: Facts, prompts: Sequence[Row]) -> LengthDat
 
 def _gather(files: Sequence[ResultFile]) -> _Gathered:
     gathered = _Gathered()
-    # Outputs first: they are a system's whole answers, annotations repeat some of them.
+    # Outputs first: they hold all answers of a system, annotations repeat some of them.
     for file in sorted(files, key=lambda file: not file.outputs):
         _add_outputs(gathered, file)
         _add_annotations(gathered, file)
@@ -110,7 +110,7 @@ def _add_outputs(gathered: _Gathered, file: ResultFile) -> None:
     for generator in generators:
         part = [output for output in file.outputs if output.generator == generator]
         system = model or generator or file.path.resolve().parent.name
-        _called(gathered, system, generator)
+        _register(gathered, system, generator)
         for prompt_id, output in _keyed(part):
             _add_prompt(gathered, prompt_id, output)
             _add_answer(gathered, system, prompt_id, _Answer(output.text, output.before))
@@ -120,7 +120,7 @@ def _add_annotations(gathered: _Gathered, file: ResultFile) -> None:
     groups: dict[tuple[str, str, str], list[Annotation]] = {}
     for annotation in file.annotations:
         candidate = file.model or annotation.candidate
-        _called(gathered, candidate, annotation.candidate)
+        _register(gathered, candidate, annotation.candidate)
         groups.setdefault((annotation.judge, candidate, annotation.baseline), []).append(annotation)
     for key, group in groups.items():
         if key in gathered.sources:
@@ -129,7 +129,7 @@ def _add_annotations(gathered: _Gathered, file: ResultFile) -> None:
                 f"from {gathered.sources[key]}"
             )
         gathered.sources[key] = file.path
-        _called(gathered, key[2], key[2])
+        _register(gathered, key[2], key[2])
         gathered.judged[key] = dict(_keyed(group))
         for prompt_id, annotation in gathered.judged[key].items():
             _add_prompt(gathered, prompt_id, annotation)
@@ -138,7 +138,9 @@ def _add_annotations(gathered: _Gathered, file: ResultFile) -> None:
 
 
 def _keyed(records: Iterable[RecordT]) -> Iterator[tuple[str, RecordT]]:
-    """Prompt id and record; a repeated instruction gets an id of its own, for AlpacaEval counts it again."""
+    """Yield prompt id and record; a repeated instruction gets a separate id, since AlpacaEval counts it
+    again.
+    """
     seen: Counter[str] = Counter()
     for record in records:
         key = f"ae-{text_hash(record.instruction)}"
@@ -146,8 +148,8 @@ def _keyed(records: Iterable[RecordT]) -> Iterator[tuple[str, RecordT]]:
         yield (key if seen[key] == 1 else f"{key}-{seen[key]}"), record
 
 
-def _called(gathered: _Gathered, system: str, generator: str) -> None:
-    """Remember a system; say so where its folder and its files call it by different names."""
+def _register(gathered: _Gathered, system: str, generator: str) -> None:
+    """Register a system; add a note if its folder and its files have different names."""
     if system not in gathered.generators:
         gathered.generators[system] = generator
         gathered.answers[system] = {}
@@ -206,13 +208,13 @@ def _tables(
 
 
 def _known_prompts() -> dict[str, str]:
-    """Ids and categories of the 805 prompts of AlpacaEval; ids are hashes, the texts are not packaged."""
+    """Return ids and categories of the 805 prompts of AlpacaEval; ids are hashes, texts are not packaged."""
     with (Path(__file__).parent / "alpaca_eval_ids.csv").open(encoding="utf-8", newline="") as stream:
         return {row["prompt_id"]: row["category"] for row in csv.DictReader(stream)}
 
 
 def _screened(comparisons: Sequence[tuple[str, str]], systems: Sequence[str]) -> list[tuple[str, str]]:
-    """The judged pairs, and each system against AlpacaEval's reference: the copy screen needs no judge."""
+    """Return the judged pairs, and each system against AlpacaEval's reference, for the copy screen."""
     against = [(system, REFERENCE) for system in systems if REFERENCE in systems and system != REFERENCE]
     return list(dict.fromkeys([*comparisons, *against]))
 
@@ -297,7 +299,7 @@ def _manifest(files: Sequence[ResultFile], digests: Sequence[str], facts: Facts)
         "facts": {name: getattr(facts, name) for name in Facts.__slots__},
         "imported": [
             {
-                # The last folders tell which result it is; the rest is this machine's business.
+                # The last folders identify the result; the rest is machine-specific.
                 "file": "/".join(file.path.parts[-3:]),
                 "sha256": sha256,
                 "records": len(file.outputs) + len(file.annotations),

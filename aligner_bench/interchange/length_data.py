@@ -1,6 +1,6 @@
-"""AlpacaEval's ``df_gamed.csv``: what its length-controlled rate needs beside the verdicts.
+"""Read AlpacaEval's ``df_gamed.csv``, an input of its length-controlled rate.
 
-The file holds, for two prompted forms of the reference model, one row an instruction: ``index`` (its place
+The file has, for two prompted forms of the reference model, one row per instruction: ``index`` (its position
 among the 805), ``preference`` in [0, 1], ``std_delta_len`` and ``instruction_difficulty``.
 """
 
@@ -17,7 +17,7 @@ _COLUMNS = ("index", "preference", "std_delta_len", "instruction_difficulty")
 
 
 def read_gamed(path: Path, prompt_ids: Sequence[str]) -> LengthData:
-    """Difficulties by prompt_id, and the gamed rows; ``prompt_ids`` are the 805 in AlpacaEval's order.
+    """Read difficulties by prompt_id and the gamed rows; ``prompt_ids`` are the 805 in AlpacaEval's order.
 
     UsageError for a file without these columns or numbers, or with an index that no prompt has.
     """

@@ -1,1 +1,1 @@
-"""Own the published tables of the papers as data."""
+"""The published tables of the papers, as data."""

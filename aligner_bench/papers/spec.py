@@ -1,4 +1,4 @@
-"""What an experiment file says of the published table that it repeats, and the cells that follow from it."""
+"""The published table that an experiment reproduces, and its cells."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _CATEGORY = "category"
 
 
 class PaperSpec(Spec):
-    """A published table and how its cells are found: by labels of candidate, baseline and suite."""
+    """A published table; its cells are found by the labels of candidate, baseline and suite."""
 
-    table: str = Field(description="such as ngweta2024/table3")
-    judge: str = Field(description="the judge of this experiment that does what the paper's judge did")
+    table: str = Field(description="name of the table, such as ngweta2024/table3")
+    judge: str = Field(description="the judge of this experiment that corresponds to the paper's judge")
     labels: dict[str, dict[str, str]] = Field(description="system -> labels of the table")
     suites: dict[str, dict[str, str]] = Field({}, description="suite -> labels of the table")
 
@@ -25,10 +25,10 @@ class PaperSpec(Spec):
 def cells(
     spec: PaperSpec, comparisons: Iterable[tuple[str, str]], suites: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """One entry for each cell of the table that the comparisons repeat; plain data for the manifest.
+    """Return one entry per cell of the table that the comparisons reproduce, as plain data for the manifest.
 
-    Rates are fractions. A table whose cells are categories has one entry for each category. UsageError where
-    labels fit no cell, or more than one.
+    Rates are fractions. A table whose cells are categories has one entry per category. UsageError if labels
+    match no cell or several.
     """
     table = load_table(spec.table)
     found = []

@@ -1,7 +1,8 @@
-"""The published numbers of the papers, as data: tables by name, such as ``ngweta2024/table3``.
+"""Published tables of the papers by name, such as ``ngweta2024/table3``.
 
-Each table is a CSV under ``leaderboards/papers/PAPER/`` (one row a cell, values as printed, with definition,
-source and note) and an entry in that folder's ``tables.yaml``. Nothing here is measured by this project.
+Each table is a CSV under ``leaderboards/papers/PAPER/`` (one row per cell, values as printed, with
+definition, source and note) and an entry in that folder's ``tables.yaml``. None of the numbers is measured by
+this project.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ Labels = Mapping[str, str]
 
 
 def _flat(value: object) -> object:
-    """A list whose nested lists are unfolded: YAML can repeat a list of notes, not splice it."""
+    """Flatten a list with nested lists: YAML can repeat a list of notes but not splice it."""
     if not isinstance(value, list):
         return [value] if isinstance(value, str) else value
     return [one for part in value for one in (part if isinstance(part, list) else [part])]
@@ -36,24 +37,24 @@ _Names = Annotated[tuple[str, ...], BeforeValidator(_flat)]
 
 
 class TrendMeta(Spec):
-    """How a trend over model size is tested: blocks in rows, sizes in columns, one test each ``per``."""
+    """A test of a trend over model size: blocks in rows, sizes in columns, one test for each ``per``."""
 
     blocks: str
     per: _Names = ()
-    over: str = Field("aligner_model", description="the label whose values have the sizes")
-    sizes: dict[str, float] = Field(description="parameters, as the models' names say")
+    over: str = Field("aligner_model", description="label whose values are the models")
+    sizes: dict[str, float] = Field(description="model -> number of parameters, from its name")
 
 
 class TableMeta(Spec):
-    """What a table is about. ``rows`` and ``column`` name the labels by which its cells are laid out."""
+    """Description of a table. ``rows`` and ``column`` name the labels by which its cells are laid out."""
 
     title: str
     judge: str = ""
     suite: str = ""
-    unit: str = Field(description="fraction, percent, or what the values are")
+    unit: str = Field(description="fraction, percent, or another unit")
     rows: _Names
     column: _Names
-    n: int | None = Field(None, description="prompts that the paper set out to judge for one cell")
+    n: int | None = Field(None, description="number of prompts per cell, as planned in the paper")
     notes: _Names = ()
     trend: TrendMeta | None = None
 
@@ -93,30 +94,30 @@ class PaperTable:
 
     @cached_property
     def cells(self) -> tuple[PaperCell, ...]:
-        """All cells in the order of the data."""
+        """All cells in the order of the file."""
         with self.path.open(encoding="utf-8", newline="") as stream:
             return tuple(_cell(row) for row in csv.DictReader(stream))
 
     @property
     def labels(self) -> list[str]:
-        """The names of the labels that tell cells apart."""
+        """The names of the labels that identify cells."""
         return list(self.cells[0].labels)
 
     @property
     def scale(self) -> float:
-        """What a value is divided by to become a fraction."""
+        """Divisor that converts a value to a fraction."""
         return 100.0 if self.meta.unit == "percent" else 1.0
 
     def where(self, wanted: Labels) -> list[PaperCell]:
-        """Cells that have all the labels in ``wanted``."""
+        """Return the cells that have all the labels in ``wanted``."""
         return [cell for cell in self.cells if all(cell.labels.get(k) == v for k, v in wanted.items())]
 
     def cell(self, wanted: Labels) -> PaperCell:
-        """The one cell with these labels; UsageError naming the nearest valid label otherwise."""
+        """Return the one cell with these labels; UsageError naming the nearest valid label otherwise."""
         for name, value in wanted.items():
-            known = list(dict.fromkeys(cell.labels[name] for cell in self.cells if name in cell.labels))
-            if value not in known:
-                hint = nearest(value, known) if known else nearest(name, self.labels)
+            valid = list(dict.fromkeys(cell.labels[name] for cell in self.cells if name in cell.labels))
+            if value not in valid:
+                hint = nearest(value, valid) if valid else nearest(name, self.labels)
                 raise UsageError(f"{self.name}: no cell has {name} {value!r}; {hint}")
         found = self.where(wanted)
         if len(found) != 1:
@@ -124,7 +125,7 @@ class PaperTable:
         return found[0]
 
     def grid(self) -> tuple[list[str], list[tuple[list[str], list[PaperCell | None]]]]:
-        """Column headings, and for each row its labels and its cells under those headings."""
+        """Return the column headings and, for each row, its labels and its cells under those headings."""
         meta, heads = self.meta, list(dict.fromkeys(self.column(cell) for cell in self.cells))
         rows: dict[tuple[str, ...], dict[str, PaperCell]] = {}
         for cell in self.cells:
@@ -132,24 +133,24 @@ class PaperTable:
         return heads, [(list(row), [found.get(head) for head in heads]) for row, found in rows.items()]
 
     def notes(self) -> list[str]:
-        """What a reader must know: of the table, then of single cells."""
+        """Return the notes on the table, then on single cells."""
         noted = [cell for cell in self.cells if cell.note]
         if len(noted) <= _MANY_NOTES:
             return [*self.meta.notes, *(f"{self.place(cell)}: {cell.note}." for cell in noted)]
-        words = list(dict.fromkeys(cell.note for cell in noted))
-        what = words[0] if len(words) == 1 else "each has a note of its own, in the formats csv and json"
-        return [*self.meta.notes, f"The {len(noted)} cells with a star: {what}."]
+        distinct = list(dict.fromkeys(cell.note for cell in noted))
+        shown = distinct[0] if len(distinct) == 1 else "see the individual notes in the formats csv and json"
+        return [*self.meta.notes, f"The {len(noted)} cells with a star: {shown}."]
 
     def place(self, cell: PaperCell) -> str:
-        """A cell's place in words."""
+        """Return the labels of a cell's row and column."""
         return f"{self.row(cell)}, {self.column(cell)}"
 
     def row(self, cell: PaperCell) -> str:
-        """The label of a cell's row."""
+        """Return the label of a cell's row."""
         return ", ".join(cell.labels[name] for name in self.meta.rows)
 
     def column(self, cell: PaperCell) -> str:
-        """The label of a cell's column."""
+        """Return the label of a cell's column."""
         return ", ".join(cell.labels[name] for name in self.meta.column)
 
 
@@ -172,12 +173,12 @@ def _cell(row: Mapping[str, str]) -> PaperCell:
 
 
 def paper_names() -> list[str]:
-    """The names of all published tables."""
+    """Return the names of all published tables."""
     return list(_tables())
 
 
 def load_table(name: str) -> PaperTable:
-    """A published table by name; UsageError with the nearest name otherwise."""
+    """Load a published table by name; UsageError with the nearest name if unknown."""
     tables = _tables()
     if name not in tables:
         raise UsageError(f"unknown paper table {name!r}: {nearest(name, tables)}")
@@ -210,7 +211,9 @@ class PaperTrend(NamedTuple):
 
 
 def trends(table: PaperTable) -> list[PaperTrend]:
-    """Page's test of every group of the table, p values corrected by Holm; empty where sizes do not vary."""
+    """Compute Page's test for every group of the table, p values corrected by Holm; empty if sizes do not
+    vary.
+    """
     from aligner_bench.stats.hypothesis_tests import holm
     from aligner_bench.stats.trend import page, slope_per_doubling
 
@@ -228,8 +231,8 @@ def trends(table: PaperTable) -> list[PaperTrend]:
         unit = table.scale
         ends = (unit * slope.value, unit * slope.lower, unit * slope.upper)
         basis = f"{len(order)} sizes, {len(values)} blocks" + (", Holm" if len(groups) > 1 else "")
-        words = _words(group, [100 / unit * end for end in ends], float(p), basis)
-        found.append(PaperTrend(group, len(values), len(order), *ends, float(p), words))
+        sentence = _sentence(group, [100 / unit * end for end in ends], float(p), basis)
+        found.append(PaperTrend(group, len(values), len(order), *ends, float(p), sentence))
     return found
 
 
@@ -245,7 +248,7 @@ def _groups(table: PaperTable, meta: TrendMeta, order: Sequence[str]) -> dict[st
     }
 
 
-def _words(group: str, points: Sequence[float], p: float, basis: str) -> str:
+def _sentence(group: str, points: Sequence[float], p: float, basis: str) -> str:
     shown = f"p {'< 0.001' if p < 0.001 else f'= {p:.3f}'} ({basis})"
     slope = f"{points[0]:+.1f} points a doubling (95 % {points[1]:+.1f} to {points[2]:+.1f})"
     verdict = "no trend shown" if p >= 0.05 else "grows with size" if points[0] > 0 else "falls with size"

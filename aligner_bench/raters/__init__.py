@@ -1,1 +1,1 @@
-"""Raters look at one answer by itself and give it a label."""
+"""Raters: models and rules that label one answer at a time."""

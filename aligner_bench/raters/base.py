@@ -25,7 +25,7 @@ class ToRate(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Rated:
-    """What became of one answer, and what that took."""
+    """The rating of one answer, with its cost (US dollars)."""
 
     label: Label | None
     status: Status
@@ -39,33 +39,33 @@ class Rated:
 
 
 class Rater(Protocol):
-    """Labels answers one by one. It is tried on ``audit_items`` answers with a known label."""
+    """Labels answers one by one. It is audited on ``audit_items`` answers with known labels."""
 
     @property
     def kind(self) -> str:
-        """Its kind, as experiment files spell it."""
+        """The kind, as spelled in experiment files."""
 
     @property
     def description(self) -> str:
-        """What it is, for people."""
+        """Description for display."""
 
     @property
     def audit_items(self) -> int:
-        """How many answers with a known label it is tried on."""
+        """Number of answers with known labels for its audit."""
 
     @property
     def suites(self) -> tuple[str, ...]:
-        """The suites that it rates; empty: all."""
+        """The suites to rate; empty: all."""
 
     def identity(self, services: Services) -> dict[str, Any]:
-        """Everything that decides a label: model, demand, parser, decoding."""
+        """Return everything that determines a label: model, prompt, parser, decoding."""
 
     def rate(self, items: Sequence[ToRate], services: Services) -> list[Rated]:
-        """Ratings in the order of the items."""
+        """Return ratings in the order of the items."""
 
 
 class RaterSpec(Kind):
-    """Label answers. A subclass declares its fields and implements ``make``."""
+    """A rater in an experiment. Subclasses declare their fields and implement ``make``."""
 
     registry: ClassVar[Registry] = RATERS
 
@@ -73,5 +73,5 @@ class RaterSpec(Kind):
     suites: tuple[SuiteName, ...] = Field((), description="rate only these suites; empty: all")
 
     def make(self) -> Rater:
-        """The rater, without loading a model."""
+        """Return the rater, without loading a model."""
         raise TypeError(f"{type(self).__name__} does not implement make")

@@ -1,7 +1,7 @@
-"""Answers whose label is known: what a rater is tried on before its numbers count.
+"""Packaged answers with known labels, for auditing raters.
 
-They are mild on purpose, and our own: half do or advise something plainly unkind, dishonest or dangerous;
-half are plainly fine, three of these refusals. Whoever cannot tell them apart cannot rate anything harder.
+Written for this project and deliberately easy: half do or advise something clearly unkind, dishonest or
+dangerous; half are clearly harmless, including three refusals.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import NamedTuple
 CATEGORIES = ("unkindness", "dishonesty", "theft or damage", "danger to people, animals or nature")
 
 
-class KnownAnswer(NamedTuple):
+class LabelledAnswer(NamedTuple):
     """An answer and whether it is harmful."""
 
     item_id: str
@@ -24,14 +24,14 @@ class KnownAnswer(NamedTuple):
 
 
 @cache
-def _all() -> tuple[KnownAnswer, ...]:
+def _all() -> tuple[LabelledAnswer, ...]:
     lines = Path(__file__).with_name("known.jsonl").read_text("utf-8").splitlines()
     rows = [json.loads(line) for line in lines]
-    return tuple(KnownAnswer(r["id"], r["prompt"], r["answer"], r["harmful"]) for r in rows)
+    return tuple(LabelledAnswer(r["id"], r["prompt"], r["answer"], r["harmful"]) for r in rows)
 
 
-def known_answers(most: int) -> list[KnownAnswer]:
-    """At most so many, harmful and fine ones in turn."""
+def labelled_answers(most: int) -> list[LabelledAnswer]:
+    """Return at most ``most`` labelled answers, harmful and harmless ones in turn."""
     bad = [item for item in _all() if item.harmful]
     fine = [item for item in _all() if not item.harmful]
     return [item for pair in zip(bad, fine, strict=True) for item in pair][:most]

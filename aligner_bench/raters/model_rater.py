@@ -1,4 +1,4 @@
-"""A rating model at work: each distinct answer once, up to ``tries`` calls, every failure a status."""
+"""Rate answers by a model: each distinct answer once, with up to ``tries`` calls; failures are statuses."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LONGEST = 2000
 
 
 class ModelRater:
-    """A contract put to a model."""
+    """A rater that sends a contract's prompts to a model."""
 
     def __init__(self, spec: ModelRaterSpec, contract: Contract) -> None:
         self._spec = spec
@@ -36,7 +36,7 @@ class ModelRater:
         self.description = f"{self.kind.replace('_', ' ')} by {spec.model}, at most {spec.tries} tries"
 
     def identity(self, services: Services) -> dict[str, Any]:
-        """Model, demand, parser and decoding."""
+        """Return model, prompt, parser and decoding."""
         spec = self._spec
         return {
             "kind": self.kind,
@@ -48,11 +48,11 @@ class ModelRater:
         }
 
     def would_ask(self, pair: Pair) -> list[tuple[str, Request]]:
-        """One call for the candidate's answer; tries after a bad reply are not foreseen."""
+        """Return one call for the candidate's answer; retries are not predicted."""
         return [(self._spec.model, self._request(ToRate(pair.prompt, pair.candidate), 0))]
 
     def rate(self, items: Sequence[ToRate], services: Services) -> list[Rated]:
-        """Ratings in the order of the items; equal items are asked once and share the answer."""
+        """Return ratings in the order of the items; equal items are rated once."""
         open_ = list(dict.fromkeys(items))
         found: dict[ToRate, Rated] = {}
         for attempt in range(self._spec.tries):
@@ -82,43 +82,43 @@ class ModelRater:
 
 
 def _added(before: Rated | None, reading: Reading, reply: Completion) -> Rated:
-    """The latest reading, and the cost of all tries."""
-    sofar = before or Rated(None, "unparsable")
+    """Return the latest reading with the summed cost of all attempts."""
+    so_far = before or Rated(None, "unparsable")
     return Rated(
         reading.label,
         reading.status,
         reading.category,
         one_line(reply.error or reply.text)[:_LONGEST],
-        sofar.calls + 1,
-        sofar.prompt_tokens + reply.prompt_tokens,
-        sofar.completion_tokens + reply.completion_tokens,
-        sofar.cut_tokens + reply.cut_tokens,
-        sofar.cost + reply.cost,
+        so_far.calls + 1,
+        so_far.prompt_tokens + reply.prompt_tokens,
+        so_far.completion_tokens + reply.completion_tokens,
+        so_far.cut_tokens + reply.cut_tokens,
+        so_far.cost + reply.cost,
     )
 
 
 class ModelRaterSpec(RaterSpec):
-    """A model asked for a label."""
+    """A model that labels answers by a prompt."""
 
     model: ModelName = Field(description="a model of this experiment")
-    max_new_tokens: int = Field(256, ge=1, description="most tokens of a reply")
-    audit_items: int = Field(24, ge=0, le=24, description="answers with a known label to test it on")
-    tries: int = Field(3, ge=1, description="most calls for one answer, where a reply has no single tag")
+    max_new_tokens: int = Field(256, ge=1, description="maximum number of tokens per reply")
+    audit_items: int = Field(24, ge=0, le=24, description="number of answers with known labels for its audit")
+    tries: int = Field(3, ge=1, description="maximum calls per answer, if a reply has no single tag")
 
 
 class HarmSpec(ModelRaterSpec):
-    """A model says of each answer whether it refuses, is harmless, or is harmful and in which category."""
+    """Label each answer as refusal, harmless, or harmful with a category."""
 
     def make(self) -> Rater:
-        """The rater; its model is not loaded."""
+        """Return the rater, without loading its model."""
         return ModelRater(self, HarmContract())
 
 
 class AttackSpec(ModelRaterSpec):
-    """Attack success as red-instruct defines it: harmful, not harmful, or not to be annotated."""
+    """Label attack success as defined by red-instruct: harmful, not harmful, or not annotatable."""
 
-    tries: int = Field(5, ge=1, description="most calls for one answer, where a reply has no single tag")
+    tries: int = Field(5, ge=1, description="maximum calls per answer, if a reply has no single tag")
 
     def make(self) -> Rater:
-        """The rater; its model is not loaded."""
+        """Return the rater, without loading its model."""
         return ModelRater(self, AttackContract())

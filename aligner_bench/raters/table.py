@@ -1,4 +1,4 @@
-"""Ratings as rows: every answer of a system, and the upstream's answer before it, by every rater."""
+"""Ratings as rows: every answer of a system and, before correction, of its upstream, by every rater."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from aligner_bench.core.hashing import digest
 from aligner_bench.core.types import Answer, Services
 from aligner_bench.raters.base import Rated, Rater, ToRate
-from aligner_bench.raters.labelled_answers import CATEGORIES, known_answers
+from aligner_bench.raters.labelled_answers import CATEGORIES, labelled_answers
 from aligner_bench.suites.types import Prompt, Suite
 
 Row = dict[str, Any]
@@ -17,7 +17,7 @@ _NO_ANSWER = Rated(None, "no_answer", detail="there is no answer to rate")
 
 
 def categories_of(suite: Suite) -> tuple[str, ...]:
-    """The harms that a suite names: its categories, the relevant ones first."""
+    """Return the harm categories of a suite, the relevant ones first."""
     named = suite.categories or tuple(dict.fromkeys(prompt.category for prompt in suite.prompts))
     relevant = [name for name in named if name in suite.relevant]
     return tuple(dict.fromkeys([*relevant, *named]))
@@ -31,10 +31,10 @@ def rating_rows(
     before: Mapping[str, Sequence[Answer]],
     services: Services,
 ) -> list[Row]:
-    """One row an answer. Equal texts of one prompt are rated once; the first of their rows has the cost.
+    """Return one row per answer. Equal texts of one prompt are rated once; the first row carries the cost.
 
-    ``answers`` are the systems' and ``before`` their upstream's, for systems that correct; both have one for
-    each place.
+    ``answers`` are the systems' and ``before`` their upstream's, for systems that correct; both have one
+    answer per place.
     """
     categories = {suite.name: categories_of(suite) for suite, _ in places}
     sides = [("after", system, column) for system, column in answers.items()]
@@ -65,18 +65,18 @@ def _row(suite: str, prompt_id: str, system: str, side: str, rater: str, rated: 
     return {**place, **asdict(rated)}
 
 
-def known_rows(name: str, rater: Rater, services: Services) -> list[Row]:
-    """The rater's labels of answers whose label is known."""
-    known = known_answers(rater.audit_items)
-    rated = rater.rate([ToRate(k.prompt, k.answer, CATEGORIES) for k in known], services)
+def audit_rows(name: str, rater: Rater, services: Services) -> list[Row]:
+    """Return the rater's labels of answers with known labels."""
+    labelled = labelled_answers(rater.audit_items)
+    rated = rater.rate([ToRate(one.prompt, one.answer, CATEGORIES) for one in labelled], services)
     return [
         {"rater": name, "item_id": item.item_id, "harmful": item.harmful, **asdict(found)}
-        for item, found in zip(known, rated, strict=True)
+        for item, found in zip(labelled, rated, strict=True)
     ]
 
 
 def rater_row(name: str, rater: Rater, services: Services) -> Row:
-    """Who rates."""
+    """Return the row that identifies a rater."""
     identity = digest(rater.identity(services))
     return {"rater": name, "kind": rater.kind, "identity": identity, "description": rater.description}
 
@@ -89,7 +89,7 @@ def ratings_of_block(
     before: Mapping[str, Sequence[Answer]],
     services: Services,
 ) -> list[Row]:
-    """The rater's rows for those of the places whose suite it rates."""
+    """Return the rater's rows for those places whose suite it rates."""
     mine = [i for i, (suite, _) in enumerate(places) if not rater.suites or suite.name in rater.suites]
 
     def part(columns: Mapping[str, Sequence[Answer]]) -> dict[str, list[Answer]]:

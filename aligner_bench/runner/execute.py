@@ -17,7 +17,7 @@ from aligner_bench.inspectors.base import PACKAGED, packaged_pairs
 from aligner_bench.judges.base import Judge
 from aligner_bench.judges.canary_trials import canary_rows
 from aligner_bench.raters.base import Rater
-from aligner_bench.raters.table import known_rows, rater_row, ratings_of_block
+from aligner_bench.raters.table import audit_rows, rater_row, ratings_of_block
 from aligner_bench.runner.plan import Plan, audit_pairs, judges_suite
 from aligner_bench.runner.workbench import Workbench
 from aligner_bench.suites.types import Prompt, Suite
@@ -42,7 +42,7 @@ def execute(experiment: Experiment, plan: Plan, bench: Workbench, store: Store) 
     bench.phase("judge and rater audits")
     if experiment.canaries:
         store("canaries", [row for name, judge in judges.items() for row in canary_rows(name, judge, bench)])
-    store("rater_audits", [row for name, rater in raters.items() for row in known_rows(name, rater, bench)])
+    store("rater_audits", [row for name, rater in raters.items() for row in audit_rows(name, rater, bench)])
     store("raters", [rater_row(name, rater, bench) for name, rater in raters.items()])
     store("audits", [row for name, judge in judges.items() for row in _audit(name, judge, bench)])
     bench.phase("inspector audits")
@@ -238,7 +238,7 @@ def _response_row(experiment: Experiment, name: str, place: Place, answer: Answe
         "seconds": answer.seconds,
         "cost": answer.cost,
         "error": answer.error,
-        "trace": json.dumps([step.packed() for step in answer.trace]),
+        "trace": json.dumps([step.to_dict() for step in answer.trace]),
     }
 
 

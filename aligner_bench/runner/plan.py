@@ -14,7 +14,7 @@ from aligner_bench.inspectors.base import PACKAGED, packaged_pairs
 from aligner_bench.judges.base import Judge
 from aligner_bench.judges.canary_trials import canary_pairs
 from aligner_bench.papers.spec import cells
-from aligner_bench.raters.labelled_answers import known_answers
+from aligner_bench.raters.labelled_answers import labelled_answers
 from aligner_bench.runner import estimate
 from aligner_bench.runner.estimate import NOTHING, Expected
 from aligner_bench.suites.types import Suite
@@ -167,7 +167,7 @@ def _rater_stages(
     for name, rater in raters.items():
         rated = [(suite, each) for suite in suites if not rater.suites or suite.name in rater.suites]
         expected = estimate.verdicts(prices, rater, rated, decoding)
-        known = [Pair(k.item_id, k.prompt, k.answer, "") for k in known_answers(rater.audit_items)]
+        known = [Pair(k.item_id, k.prompt, k.answer, "") for k in labelled_answers(rater.audit_items)]
         expected += estimate.audits(prices, rater, known)
         answers = sum(len(suite) * times for suite, times in rated)
         stages.append(PlannedStage("rate", name, answers, True, rater.description, expected))

@@ -1,1 +1,1 @@
-"""Models of aligners at work that need no language model."""
+"""Simulations of correctors on synthetic data, without language models."""

@@ -1,4 +1,4 @@
-"""Score trajectories of one regime as an SVG that stands alone (Ngweta et al. 2024, Fig. 2)."""
+"""Plot score trajectories of one regime as a self-contained SVG (Ngweta et al. 2024, Fig. 2)."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _STYLE = (
 
 
 def plot(outcome: Outcome) -> str:
-    """One panel: every style's score by step. A typical point is bold, up to 40 others are faint."""
+    """Return an SVG with every style's score by step. A typical point is bold, up to 40 others are faint."""
     regime = outcome.regime.replace("_", " ")
-    canvas = Canvas(f"squad-{outcome.regime}", f"Squad, {regime} styles", _words(outcome))
+    canvas = Canvas(f"squad-{outcome.regime}", f"Squad, {regime} styles", _subtitle(outcome))
     canvas.text(16, 26, f"{regime} styles", "title")
-    canvas.text(16, 46, _words(outcome))
+    canvas.text(16, 46, _subtitle(outcome))
     _axes(canvas, outcome)
     for point in range(min(_FAINT, outcome.setting.points)):
         for style in range(outcome.setting.styles):
@@ -47,7 +47,7 @@ def plot(outcome: Outcome) -> str:
     return f"{xmlns}><style>{_STYLE}</style>{rest}\n"
 
 
-def _words(outcome: Outcome) -> str:
+def _subtitle(outcome: Outcome) -> str:
     summary = outcome.summary()
     usual = max(summary["steps"], key=lambda k: summary["steps"][k])
     share = f"{100 * summary['reached']:.0f} % of {outcome.setting.points} points reach all thresholds"
@@ -55,7 +55,7 @@ def _words(outcome: Outcome) -> str:
 
 
 def _typical(outcome: Outcome) -> int:
-    """The first point that needs the most common number of steps."""
+    """Return the first point that needs the most common number of steps."""
     steps = outcome.steps.tolist()
     usual = max(dict.fromkeys(steps), key=steps.count)
     return int(steps.index(usual))
@@ -69,7 +69,7 @@ def _place(outcome: Outcome, step: int, score: float) -> tuple[float, float]:
 def _places(outcome: Outcome, point: int, style: int) -> Sequence[tuple[float, float]]:
     scores = outcome.scores[:, point, style].tolist()
     known = [_place(outcome, step, score) for step, score in enumerate(scores) if not math.isnan(score)]
-    aside = 4 * (style - (outcome.setting.styles - 1) / 2)  # equal scores do not hide each other
+    aside = 4 * (style - (outcome.setting.styles - 1) / 2)  # offset, so that equal scores stay visible
     return [(x + aside, y) for x, y in known]
 
 

@@ -1,9 +1,10 @@
 """The synthetic squad of Ngweta et al. 2024, sections 3.1 and 3.2, for any number of styles.
 
 An answer is a vector ``f(x) = tanh(Wx)``; style k is a constant shift. Aligner k is a sparse linear
-regression that learns to add the shift, inspector k a gradient-boosted classifier that tells shifted answers
-from plain ones. While a score is below the threshold, the aligner with the *lowest* score acts (it may act
-again), up to a limit. What the paper leaves open (W, the shifts, both learners' settings) is fixed here.
+regression that learns to add the shift, inspector k a gradient-boosted classifier that distinguishes shifted
+from unshifted answers. While a score is below the threshold, the aligner with the *lowest* score acts
+(repeatedly if needed), up to a limit. Parameters that the paper does not give (W, the shifts, the learners'
+settings) are chosen here.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ if TYPE_CHECKING:
 
     Matrix = NDArray[np.float64]
 
-INPUTS = 100  # the paper's: x ~ N(0, I100), answers in R^50, 500 samples
+INPUTS = 100  # as in the paper: x ~ N(0, I100), answers in R^50, 500 samples
 OUTPUTS = 50
 SAMPLES = 500
-SUPPORT = 10  # ours: coordinates that a style shifts; entries of W are N(0, 1 / INPUTS)
+SUPPORT = 10  # chosen here: coordinates shifted by a style; entries of W are N(0, 1 / INPUTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +42,11 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Trajectories of fresh points.
+    """Trajectories of new points.
 
-    ``scores`` is (limit + 1, points, styles), the state before the first step first; NaN after a point's end.
-    ``steps`` is how many aligners acted on each point; ``reached``, whether all its scores passed.
+    ``scores`` has shape (limit + 1, points, styles), starting before the first step; NaN after a point's last
+    step. ``steps``, shape (points,), counts the aligners that acted; ``reached``, shape (points,), tells
+    whether all scores passed.
     """
 
     regime: str
@@ -54,7 +56,9 @@ class Outcome:
     reached: NDArray[np.bool_]
 
     def summary(self) -> dict[str, Any]:
-        """Share of points that passed, and share of points by number of steps (at the limit: also failed)."""
+        """Return the share of points that passed, and the share of points by number of steps (at the limit:
+        all).
+        """
         counts = {str(k): float((self.steps == k).mean()) for k in range(self.setting.limit + 1)}
         if not counts["0"]:
             del counts["0"]
@@ -62,7 +66,7 @@ class Outcome:
 
 
 def _independent(setting: Setting, outputs: int) -> Matrix:
-    """Each style moves coordinates of its own."""
+    """Return shifts of disjoint coordinates, one set per style."""
     import numpy as np
 
     shifts = np.zeros((setting.styles, outputs))
@@ -72,7 +76,7 @@ def _independent(setting: Setting, outputs: int) -> Matrix:
 
 
 def _in_sync(setting: Setting, outputs: int) -> Matrix:
-    """All styles move the same coordinates the same way."""
+    """Return equal shifts of the same coordinates for all styles."""
     import numpy as np
 
     shifts = np.zeros((setting.styles, outputs))
@@ -81,7 +85,7 @@ def _in_sync(setting: Setting, outputs: int) -> Matrix:
 
 
 def _conflict(setting: Setting, outputs: int) -> Matrix:
-    """All styles move the same coordinates, each second one the other way."""
+    """Return shifts of the same coordinates, with opposite signs for alternate styles."""
     shifts = _in_sync(setting, outputs)
     shifts[1::2] *= -1
     return shifts
@@ -95,7 +99,7 @@ REGIMES: Mapping[str, Callable[[Setting, int], Matrix]] = {
 
 
 def simulate(regime: str, setting: Setting | None = None) -> Outcome:
-    """One regime: train aligners and inspectors, then correct fresh points. About a second for two styles.
+    """Simulate one regime: train aligners and inspectors, then correct new points. About 1 s for two styles.
 
     Raises UsageError for an unknown regime or a setting out of range.
     """
@@ -106,7 +110,7 @@ def simulate(regime: str, setting: Setting | None = None) -> Outcome:
 
 
 def _one_thread() -> AbstractContextManager[Any]:
-    """Boosting's threads wait for each other at every split: on a busy machine that is 50 times slower."""
+    """Limit boosting to one thread: on a busy machine its synchronised threads are about 50 times slower."""
     try:
         from threadpoolctl import threadpool_limits
     except ImportError as error:
@@ -157,14 +161,14 @@ class _Squad:
             self._inspectors.append(booster.fit(both, labels))
 
     def scores(self, x: Matrix, answers: Matrix) -> Matrix:
-        """(rows, styles): each inspector's probability of its style."""
+        """Return each inspector's probability of its style, shape (rows, styles)."""
         import numpy as np
 
         rows = np.hstack([x, answers])
         return np.column_stack([inspector.predict_proba(rows)[:, 1] for inspector in self._inspectors])
 
     def act(self, x: Matrix, answers: Matrix, who: NDArray[np.int64]) -> Matrix:
-        """The answers after aligner ``who[i]`` acted on row i."""
+        """Return the answers after aligner ``who[i]`` acted on row i."""
         import numpy as np
 
         rows, corrected = np.hstack([x, answers]), answers.copy()

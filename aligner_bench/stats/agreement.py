@@ -1,4 +1,4 @@
-"""How far two judges, or a judge and people, agree, and what a rate is worth when the judge errs."""
+"""Agreement between judges or with human labels, and rates corrected for an imperfect judge."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Tables = Callable[[FloatArray], FloatArray]
 
 
 def _categories(values: Sequence[Hashable]) -> tuple[list[Hashable], dict[Hashable, int]]:
-    """Distinct values, sorted where they can be, and their codes."""
+    """Return the distinct values, sorted if they are comparable, and their codes."""
     distinct: list[Any] = list(dict.fromkeys(values))
     try:
         distinct.sort()
@@ -32,7 +32,9 @@ def _categories(values: Sequence[Hashable]) -> tuple[list[Hashable], dict[Hashab
 def _bootstrap(
     tables: FloatArray, codes: IntArray, groups: int, statistic: Tables, n_boot: int, seed: int, level: float
 ) -> Estimate:
-    """BCa interval of a statistic of summed tables: `tables` (n, K, K) of the units, summed by family."""
+    """Return the BCa interval of a statistic of summed tables: `tables` (n, K, K) of the units, summed by
+    family.
+    """
     n, k = tables.shape[0], tables.shape[1]
     total = tables.sum(axis=0)
     value = float(statistic(total[None])[0])
@@ -42,7 +44,7 @@ def _bootstrap(
     np.add.at(families, codes, tables.reshape(n, k * k))
     drawn = (resample_counts(groups, n_boot, seed) @ families).reshape(n_boot, k, k)
     left_out = (total.reshape(-1) - families).reshape(groups, k, k)
-    # A resample with one category only has no kappa; there agreement by chance is all there is.
+    # Kappa is undefined for a resample with a single category; use the point estimate.
     replicates, jackknife = (np.nan_to_num(statistic(t), nan=value) for t in (drawn, left_out))
     return from_replicates(value, replicates, jackknife, n, level, (-1.0, 1.0))
 
@@ -56,11 +58,11 @@ def cohen_kappa(
     seed: int = 0,
     level: float = 0.95,
 ) -> Estimate:
-    """Cohen's kappa of two raters' labels, shape (n,), with a BCa interval over prompt families.
+    """Return Cohen's kappa of two raters' labels, shape (n,), with a BCa interval over prompt families.
 
-    Cohen 1960; weighted 1968 (labels in sorted order). 1 is perfect, 0 what chance gives. NaN where both
-    raters use one and the same label throughout, since chance then explains everything. Perfect agreement
-    keeps the doubt that unseen prompts leave (see `intervals.mean_t`).
+    Cohen 1960; weighted 1968 (labels in sorted order). 1 is perfect agreement, 0 is chance. NaN if both
+    raters use a single common label, where kappa is undefined. For perfect agreement the interval allows for
+    unseen prompts (see `intervals.mean_t`). ValueError for different lengths.
     """
     if len(a) != len(b):
         raise ValueError(f"a has {len(a)} labels and b {len(b)}; pair them by prompt first")
@@ -80,7 +82,7 @@ def _penalty(k: int, weights: Weights) -> FloatArray:
 
 
 def _kappa(tables: FloatArray, penalty: FloatArray) -> FloatArray:
-    """1 - observed/expected disagreement of tables (B, K, K)."""
+    """Return 1 - observed/expected disagreement of tables (B, K, K)."""
     n = tables.sum(axis=(1, 2))
     expected = np.einsum("bi,bj,ij->b", tables.sum(axis=2), tables.sum(axis=1), penalty)
     observed = (tables * penalty).sum(axis=(1, 2)) * n
@@ -96,12 +98,12 @@ def krippendorff_alpha(
     seed: int = 0,
     level: float = 0.95,
 ) -> Estimate:
-    """Krippendorff's alpha with a BCa interval over families of units.
+    """Return Krippendorff's alpha with a BCa interval over families of units.
 
-    `ratings[r][u]` is rater r's value for unit u; None or NaN where it gave none. `clusters` label the units.
+    `ratings[r][u]` is rater r's value for unit u, None or NaN if missing. `clusters` label the units.
     `scale`: nominal, ordinal (values ranked by their order) or interval (numbers). Units with fewer than two
-    ratings say nothing and are left out; n counts the others. Krippendorff 2011, "Computing Krippendorff's
-    alpha-reliability". NaN where all ratings are one value.
+    ratings are omitted; n counts the others. Krippendorff 2011, "Computing Krippendorff's
+    alpha-reliability". NaN if all ratings are equal.
     """
     columns = [[v for v in column if v is not None and v == v] for column in zip(*ratings, strict=True)]
     codes, _ = cluster_codes(clusters, len(columns))
@@ -115,13 +117,13 @@ def krippendorff_alpha(
 
 
 def _coincidences(values: list[int], k: int) -> FloatArray:
-    """Pairs of values within one unit, each unit weighing as many as it has ratings, shape (K, K)."""
+    """Return the pairs of values within one unit, weighted by its number of ratings, shape (K, K)."""
     count = np.bincount(values, minlength=k).astype(np.float64)
     return np.asarray((np.outer(count, count) - np.diag(count)) / (len(values) - 1))
 
 
 def _alpha(tables: FloatArray, names: list[Hashable], scale: Scale) -> FloatArray:
-    """1 - observed/expected disagreement of coincidence tables (B, K, K)."""
+    """Return 1 - observed/expected disagreement of coincidence tables (B, K, K)."""
     margin = tables.sum(axis=2)
     n = margin.sum(axis=1)
     distance = _distance(margin, names, scale)
@@ -132,7 +134,9 @@ def _alpha(tables: FloatArray, names: list[Hashable], scale: Scale) -> FloatArra
 
 
 def _distance(margin: FloatArray, names: list[Hashable], scale: Scale) -> FloatArray:
-    """Squared distances of values, (B, K, K); the ordinal one depends on how often each value occurs."""
+    """Return squared distances of values, (B, K, K); the ordinal distance depends on the frequency of each
+    value.
+    """
     k = len(names)
     if scale == "interval":
         values = np.array(names, dtype=np.float64)
@@ -146,15 +150,15 @@ def _distance(margin: FloatArray, names: list[Hashable], scale: Scale) -> FloatA
 def corrected_rate(
     observed: tuple[int, int], sensitivity: tuple[int, int], specificity: tuple[int, int], level: float = 0.95
 ) -> Estimate:
-    """The true rate behind an erring judge, with the uncertainty of the sample and of the calibration.
+    """Return the true rate estimated from an imperfect judge, with sampling and calibration uncertainty.
 
     Each argument is (successes, trials): prompts the judge called wins among all; true wins it called wins;
     true non-wins it did not call wins. Value: (rate + sp - 1)/(se + sp - 1), clipped to [0, 1] (Rogan and
     Gladen 1978, Am. J. Epidemiol. 107:71). Interval: Lang and Reiczigel 2014 (Prev. Vet. Med. 113:13), which
-    adds pseudo-counts so that a calibration without errors is not taken for certainty.
+    adds pseudo-counts so that a calibration without errors still has uncertainty.
 
-    A judge no better than chance (se + sp <= 1) cannot be corrected: NaN with the whole range. n is the
-    number of judged prompts.
+    For a judge no better than chance (se + sp <= 1) the value is NaN and the interval the whole range. n is
+    the number of judged prompts.
     """
     n = observed[1]
     if n == 0 or sensitivity[1] == 0 or specificity[1] == 0:

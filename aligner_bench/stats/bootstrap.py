@@ -1,4 +1,4 @@
-"""Bootstrap machinery: draws of whole families and BCa limits from replicates."""
+"""Bootstrap: resampling of whole families and BCa limits from replicates."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from aligner_bench.stats.clusters import FloatArray
 
 
 def resample_counts(groups: int, n_boot: int, seed: int = 0) -> FloatArray:
-    """How often each of G families is drawn in each bootstrap sample, shape (n_boot, G)."""
+    """Return how often each of G families is drawn in each bootstrap sample, shape (n_boot, G)."""
     return next(resample_blocks(groups, n_boot, n_boot, seed))
 
 
 def resample_blocks(groups: int, n_boot: int, size: int, seed: int = 0) -> Iterator[FloatArray]:
-    """The rows of ``resample_counts``, at most ``size`` at a time, for families too many to hold them all."""
+    """Yield the rows of ``resample_counts``, at most ``size`` at a time, to bound memory."""
     rng = np.random.default_rng(seed)
     for begin in range(0, n_boot, size):
         rows = min(size, n_boot - begin)
@@ -30,7 +30,7 @@ def resample_blocks(groups: int, n_boot: int, size: int, seed: int = 0) -> Itera
 def bca_ends(
     value: float, replicates: FloatArray, jackknife: FloatArray, level: float = 0.95
 ) -> tuple[float, float]:
-    """Ends of the BCa interval from bootstrap replicates and leave-one-family-out values.
+    """Return the ends of the BCa interval from bootstrap replicates and leave-one-family-out values.
 
     Efron 1987 (JASA 82:171, eq. 2.3 and 6.6): z0 from the share of replicates below the value (ties count
     half), acceleration a from the skewness of the jackknife. The nominal quantile is the t quantile on G - 1

@@ -1,4 +1,4 @@
-"""Rating many systems from pairwise verdicts: Bradley-Terry strengths, ranks with intervals, cycles."""
+"""Ratings of many systems from pairwise verdicts: Bradley-Terry strengths, ranks with intervals, cycles."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ ANCHOR_ELO = 1500.0
 ELO_SCALE = 400.0
 """Elo points for odds of ten to one."""
 PRIOR_TIES = 0.5
-"""Ties added to every pair of systems that met, so that a system that never lost has a finite strength."""
+"""Ties added to every compared pair of systems, so that a system without a loss has a finite strength."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rating:
-    """One system's standing. `rank` counts from 1, with whole ranks as ends; `elo` has the anchor at 1500."""
+    """One system's rating. `rank` counts from 1, with whole ranks as ends; `elo` is 1500 for the anchor."""
 
     system: str
     rank: Estimate
@@ -50,14 +50,14 @@ def bradley_terry(
     level: float = 0.95,
     prior_ties: float = PRIOR_TIES,
 ) -> list[Rating]:
-    """Ratings of all systems, best first, from verdicts on pairs.
+    """Return the ratings of all systems, best first, from verdicts on pairs.
 
     Row i: on prompt `prompts[i]` (or family), `first[i]` against `second[i]` with preference `p[i]` for the
-    first; only win, tie and loss count, a tie as half a win for either. Strengths by evalica (Newman 2023,
+    first; only win, tie and loss count, a tie as half a win for each. Strengths by evalica (Newman 2023,
     JMLR 24:238, iteration for the model of Bradley and Terry 1952). Elo = 1500 + 400
     log10(strength/anchor's); the anchor is the alphabetically first system unless named, and has no interval.
-    Intervals are percentiles over redrawn prompts, never single rows: the pairs of one prompt are not
-    independent. ValueError for an unknown anchor or systems without a chain of comparisons between them.
+    Intervals are percentiles over resampled prompts, not single rows, since the pairs of one prompt are not
+    independent. ValueError for an unknown anchor or systems not connected by a chain of comparisons.
     """
     names = sorted({*first, *second})
     if not names:
@@ -82,7 +82,7 @@ Cell = tuple[int, int, evalica.Winner]
 def _cells(
     first: Sequence[str], second: Sequence[str], p: FloatArray, names: list[str]
 ) -> tuple[list[Cell], IntArray]:
-    """Distinct (system, system, outcome) cells for all pairs that met, and the cell of every row."""
+    """Return distinct (system, system, outcome) cells of all compared pairs, and the cell of every row."""
     code = {name: k for k, name in enumerate(names)}
     met = sorted({tuple(sorted((code[a], code[b]))) for a, b in zip(first, second, strict=True)})
     outcomes = (evalica.Winner.X, evalica.Winner.Y, evalica.Winner.Draw)
@@ -97,7 +97,7 @@ def _cells(
 
 
 def _check_connected(cells: list[Cell], names: list[str]) -> None:
-    """Strengths can be compared only within one chain of comparisons."""
+    """Raise ValueError unless a chain of comparisons connects all systems."""
     reached = {0}
     for _ in names:
         reached |= {x for a, b, _ in cells for x in (a, b) if a in reached or b in reached}
@@ -109,7 +109,7 @@ def _check_connected(cells: list[Cell], names: list[str]) -> None:
 def _elo(
     cells: list[Cell], weights: FloatArray, names: list[str], anchor: str, prior_ties: float
 ) -> FloatArray:
-    """Elo of every system in the order of `names`."""
+    """Return the Elo of every system in the order of `names`."""
     prior = np.array([prior_ties if outcome == evalica.Winner.Draw else 0.0 for _, _, outcome in cells])
     result = evalica.bradley_terry(
         [a for a, _, _ in cells],
@@ -124,7 +124,7 @@ def _elo(
 
 
 def _ranks(elo: FloatArray) -> npt.NDArray[np.int64]:
-    """Rank of every system, 1 + the number of clearly better ones, over the last axis."""
+    """Return the rank of every system, 1 + the number of clearly better ones, over the last axis."""
     return np.asarray((elo[..., None, :] > elo[..., :, None] + 1e-6).sum(axis=-1) + 1)
 
 
@@ -149,9 +149,9 @@ def _ratings(names: list[str], elo: FloatArray, boot: FloatArray, groups: int, l
 def win_matrix(
     first: Sequence[str], second: Sequence[str], p: Values
 ) -> tuple[list[str], npt.NDArray[np.float64]]:
-    """Names in order and the matrix of mean results.
+    """Return the sorted system names and the matrix of mean results, shape (S, S).
 
-    Entry (i, j) is i's share of wins plus half of ties against j, NaN where they never met.
+    Entry (i, j) is i's share of wins plus half of ties against j, NaN if they were not compared.
     """
     values = as_preferences(p)
     names = sorted({*first, *second})
@@ -178,11 +178,11 @@ def cyclic_triads(
     clusters: Labels = None,
     level: float = 0.95,
 ) -> Estimate:
-    """Share of decided triads (prompt, three systems) in which A beats B, B beats C and C beats A.
+    """Return the share of decided triads (prompt, three systems) in which A beats B, B beats C and C beats A.
 
-    Rows as in `bradley_terry`; several rows of one pair on one prompt are averaged first. A judge that throws
-    coins makes 25 % of triads cyclic (Kendall and Babington Smith 1940). The interval is clustered by prompt,
-    or by `clusters` (one label a row). NaN without decided triads; n counts triads.
+    Rows as in `bradley_terry`; several rows of one pair on one prompt are averaged first. A judge that
+    decides at random makes 25 % of triads cyclic (Kendall and Babington Smith 1940). The interval is
+    clustered by prompt, or by `clusters` (one label per row). NaN without decided triads; n counts triads.
     """
     values = as_preferences(p)
     labels = list(prompts) if clusters is None else cluster_codes(clusters, values.size)[0].tolist()
@@ -201,7 +201,7 @@ def cyclic_triads(
 
 
 def _triads(won: dict[tuple[str, str], float]) -> list[bool]:
-    """Whether each triad of one prompt is cyclic; triads with a tie or a pair that never met are left out."""
+    """Return whether each triad of one prompt is cyclic; triads with a tie or a missing pair are omitted."""
     systems = sorted({name for pair in won for name in pair})
     out = []
     for a, b, c in itertools.combinations(systems, 3):

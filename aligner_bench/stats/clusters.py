@@ -1,4 +1,4 @@
-"""Arrays in, checked arrays out; family labels to codes; sums by family."""
+"""Validate arrays, encode family labels, and sum by family."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Labels = Sequence[Hashable] | npt.NDArray[np.generic] | None
 
 
 def as_floats(x: Values, name: str = "x") -> FloatArray:
-    """x as a one-dimensional float array. ValueError for other shapes and for NaN or infinite entries."""
+    """Return x as a one-dimensional float array. ValueError for other shapes, NaN and infinite entries."""
     array = np.asarray(x, dtype=np.float64)
     if array.ndim != 1:
         raise ValueError(f"{name} must be one-dimensional, got shape {array.shape}")
@@ -24,7 +24,7 @@ def as_floats(x: Values, name: str = "x") -> FloatArray:
 
 
 def as_preferences(p: Values, name: str = "p") -> FloatArray:
-    """p as a float array of preferences. ValueError where an entry lies outside [0, 1]."""
+    """Return p as a float array of preferences. ValueError if an entry lies outside [0, 1]."""
     array = as_floats(p, name)
     if array.size and (array.min() < 0 or array.max() > 1):
         raise ValueError(f"{name} must lie in [0, 1], got {array.min():g} to {array.max():g}")
@@ -32,9 +32,10 @@ def as_preferences(p: Values, name: str = "p") -> FloatArray:
 
 
 def encode(labels: Iterable[object]) -> IntArray:
-    """Integer codes of hashable labels in order of first appearance; each None or NaN gets its own code.
+    """Return integer codes of hashable labels in order of first appearance; each None or NaN gets its own
+    code.
 
-    A prompt without a family is a family of one, so missing labels must not fall into one big family.
+    A prompt without a family is a family of one, so missing labels must not be merged.
     """
     codes: dict[object, int] = {}
     out: list[int] = []
@@ -45,7 +46,7 @@ def encode(labels: Iterable[object]) -> IntArray:
 
 
 def cluster_codes(clusters: Labels, n: int) -> tuple[IntArray, int]:
-    """Codes 0..G-1 of n rows, and G. None: every row is its own family. ValueError for a wrong length."""
+    """Return codes 0..G-1 of n rows, and G. None: families of one. ValueError for a wrong length."""
     if clusters is None:
         return np.arange(n, dtype=np.int64), n
     labels = clusters.tolist() if isinstance(clusters, np.ndarray) else list(clusters)

@@ -1,4 +1,4 @@
-"""The one shape in which a number leaves this package: a value with its interval and its basis."""
+"""The return type of all estimators: a value with its interval and sample size."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A number, its two-sided interval, and what it rests on.
+    """A number with its two-sided interval, sample size and method.
 
     Attributes:
-        value: the point estimate (a fraction, unless the function that made it says otherwise).
-        lower: lower end of the interval; -inf or the lower bound of the range where the data cannot give one.
+        value: the point estimate (a fraction unless documented otherwise).
+        lower: lower end of the interval; -inf or the lower bound of the range if not estimable.
         upper: upper end, likewise.
-        n: how many observations the number rests on (for `strict` only the decided ones).
-        method: how the interval was made, in words ("wilson", "cluster t", ...).
+        n: number of observations (for `strict` only the decided ones).
+        method: name of the interval's method ("wilson", "cluster t", ...).
         level: two-sided confidence level of the interval.
     """
 
@@ -32,11 +32,11 @@ class Estimate:
         return (self.upper - self.lower) / 2
 
     def shifted(self, scale: float, offset: float) -> Estimate:
-        """The estimate of scale * x + offset (interval ends swap where scale is negative)."""
+        """Return the estimate of scale * x + offset (interval ends swap where scale is negative)."""
         ends = sorted((scale * self.lower + offset, scale * self.upper + offset))
         return Estimate(scale * self.value + offset, ends[0], ends[1], self.n, self.method, self.level)
 
 
 def empty(method: str, level: float = 0.95) -> Estimate:
-    """The estimate of a quantity without observations: value and both ends are NaN, n is 0."""
+    """Return the estimate of a quantity without observations: value and both ends are NaN, n is 0."""
     return Estimate(math.nan, math.nan, math.nan, 0, method, level)

@@ -1,4 +1,4 @@
-"""Tests of differences and trends, and corrections for asking many questions at once."""
+"""Tests of differences and trends, and corrections for multiple comparisons."""
 
 from __future__ import annotations
 
@@ -18,15 +18,17 @@ Alternative = Literal["two-sided", "increasing", "decreasing"]
 
 
 def mcnemar_exact(b: int, c: int) -> float:
-    """Two-sided exact p value that discordant pairs fall either way alike (McNemar 1947, exact form).
+    """Return the exact two-sided p value of McNemar's test (McNemar 1947, exact binomial form).
 
-    b and c count the prompts that only the first and only the second system got right. 1.0 for none.
+    b and c count the prompts that only the first and only the second system answered correctly. 1.0 if both
+    are 0.
     """
     return 1.0 if b + c == 0 else float(stats.binomtest(b, b + c, 0.5).pvalue)
 
 
 def sign_flip_permutation(d: Values, clusters: Labels = None, n: int = 9999, seed: int = 0) -> float:
-    """Two-sided p value that the differences d, shape (n,), are symmetric around zero.
+    """Return the two-sided p value of the hypothesis that the differences d, shape (n,), are symmetric around
+    0.
 
     Whole families flip together. All 2^G flips where that is at most n, else n random ones counted with the
     observed one, (1 + hits)/(1 + n), so that p is never zero (Phipson and Smyth 2010, SAGMB 9:39).
@@ -53,7 +55,8 @@ def _random_flips(sums: FloatArray, observed: float, n: int, seed: int) -> int:
 def paired_difference(
     a: Values, b: Values, clusters: Labels = None, level: float = 0.95, bounds: Bounds = (-1.0, 1.0)
 ) -> Estimate:
-    """Mean of a - b over the same prompts with a cluster-robust t interval (Miller 2024, arXiv 2411.00640).
+    """Return the mean of a - b over the same prompts with a cluster-robust t interval (Miller 2024, arXiv
+    2411.00640).
 
     a and b have shape (n,) and the same row order; `bounds` is the range of a - b. `level=0.90` gives the two
     one-sided 95 % bounds of the gate. ValueError for different lengths.
@@ -65,10 +68,11 @@ def paired_difference(
 
 
 def drop_p(d: Values, margin: float, clusters: Labels = None) -> float:
-    """One-sided p value of the null hypothesis that the mean of d, shape (n,), is at least -margin.
+    """Return the one-sided p value of the null hypothesis that the mean of d, shape (n,), is at least
+    -margin.
 
-    Cluster-robust t test on G - 1 degrees of freedom (as `paired_difference`); small where a drop beyond the
-    margin is shown. 1.0 for fewer than two families. Without any spread it is 0.0 or 1.0.
+    Cluster-robust t test on G - 1 degrees of freedom (as `paired_difference`); a small value shows a drop
+    beyond the margin. 1.0 for fewer than two families. Without variance it is 0.0 or 1.0.
     """
     values = as_floats(d, "d")
     codes, groups = cluster_codes(clusters, values.size)
@@ -81,10 +85,10 @@ def drop_p(d: Values, margin: float, clusters: Labels = None) -> float:
 
 
 def independent_difference(a: Estimate, b: Estimate) -> Estimate:
-    """a - b of two independent estimates of one level, from their own intervals (MOVER).
+    """Return a - b of two independent estimates of one level, from their own intervals (MOVER).
 
-    L = d - sqrt((a - l_a)^2 + (u_b - b)^2), U likewise (Zou and Donner 2008, Stat. Med. 27:1693). For numbers
-    over the same prompts, which go up and down together, it is wider than it need be. `n` is the smaller one.
+    L = d - sqrt((a - l_a)^2 + (u_b - b)^2), U likewise (Zou and Donner 2008, Stat. Med. 27:1693).
+    Conservative for positively correlated numbers, such as those over the same prompts. `n` is the smaller n.
     ValueError for different levels.
     """
     if a.level != b.level:
@@ -96,9 +100,9 @@ def independent_difference(a: Estimate, b: Estimate) -> Estimate:
 
 
 def holm(pvalues: Sequence[float] | FloatArray) -> FloatArray:
-    """Holm-adjusted p values in the given order (Holm 1979): bounds the chance of a false alarm (gates).
+    """Return Holm-adjusted p values in the given order (Holm 1979); controls the family-wise error rate.
 
-    Written out here because statsmodels collects garbage at every call, which takes a fifth of a second.
+    Implemented here because statsmodels runs the garbage collector at every call, about 0.2 seconds.
     """
     array = _as_pvalues(pvalues)
     order = np.argsort(array, kind="stable")
@@ -108,7 +112,7 @@ def holm(pvalues: Sequence[float] | FloatArray) -> FloatArray:
 
 
 def benjamini_hochberg(pvalues: Sequence[float] | FloatArray) -> FloatArray:
-    """Benjamini-Hochberg-adjusted p values (1995): bounds the share of false alarms; for exploration."""
+    """Return Benjamini-Hochberg-adjusted p values (1995); controls the false discovery rate."""
     array = _as_pvalues(pvalues)
     return np.asarray(stats.false_discovery_control(array) if array.size else array, dtype=np.float64)
 
@@ -121,7 +125,7 @@ def _as_pvalues(pvalues: Sequence[float] | FloatArray) -> FloatArray:
 
 
 def jonckheere(groups: Sequence[Values], alternative: Alternative = "two-sided") -> tuple[float, float]:
-    """Jonckheere-Terpstra test of a trend over ordered groups: (J, p).
+    """Compute the Jonckheere-Terpstra test of a trend over ordered groups: (J, p).
 
     J sums, over pairs of groups i < j, the pairs of values that rise (equal values count half). The p value
     is from the normal approximation with the variance for ties (Hollander and Wolfe 1999, section 6.2),

@@ -1,4 +1,4 @@
-"""Confidence intervals for shares and means, with prompts that may come in families."""
+"""Confidence intervals for shares and means of prompts, which may be clustered in families."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from aligner_bench.stats.estimate import Estimate, empty
 Bounds = tuple[float, float] | None
 Statistic = Callable[[FloatArray], float]
 FEW = 6
-"""Families that must differ from the rest before their spread is trusted.
+"""Minimum number of families that differ from the rest for the t interval alone to be used.
 
-It takes six of one sign for a sign test to reject at 5 %.
+A sign test needs six observations of one sign to reject at 5 %.
 """
 
 
@@ -35,7 +35,7 @@ def _check_share(k: int, n: int) -> None:
 
 
 def wilson(k: int, n: int, level: float = 0.95) -> Estimate:
-    """Wilson's score interval of the share k/n of n independent trials (Wilson 1927, JASA 22:209).
+    """Return Wilson's score interval of the share k/n of n independent trials (Wilson 1927, JASA 22:209).
 
     It never has zero width. n = 0 gives NaN. ValueError unless 0 <= k <= n.
     """
@@ -46,15 +46,15 @@ def wilson(k: int, n: int, level: float = 0.95) -> Estimate:
     share, shrink = k / n, 1 + z * z / n
     centre = (share + z * z / (2 * n)) / shrink
     half = z / shrink * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    # At the ends of the range the formula meets 0 and 1 exactly; rounding must not.
+    # For k = 0 and k = n the formula gives exactly 0 and 1; avoid rounding errors.
     lower, upper = (0.0 if k == 0 else centre - half), (1.0 if k == n else centre + half)
     return Estimate(share, lower, upper, n, "wilson", level)
 
 
 def clopper_pearson(k: int, n: int, level: float = 0.95) -> Estimate:
-    """The exact binomial interval of k/n (Clopper and Pearson 1934, Biometrika 26:404).
+    """Return the exact binomial interval of k/n (Clopper and Pearson 1934, Biometrika 26:404).
 
-    Never covers too little. n = 0 gives NaN. ValueError unless 0 <= k <= n.
+    Conservative: coverage is at least the level. n = 0 gives NaN. ValueError unless 0 <= k <= n.
     """
     _check_share(k, n)
     if n == 0:
@@ -66,10 +66,10 @@ def clopper_pearson(k: int, n: int, level: float = 0.95) -> Estimate:
 
 
 def unseen_share(groups: int, level: float = 0.95, unusual: int = 0) -> float:
-    """How much larger the share of unusual families may be than the seen share unusual/groups.
+    """Return how far the share of unusual families may exceed the observed share unusual/groups.
 
-    From the Clopper-Pearson upper end at this two-sided level; for none seen it is the "rule of three", about
-    3.7/G at 95 %.
+    Computed from the Clopper-Pearson upper end at this two-sided level; with none observed it is about 3.7/G
+    at 95 % (the "rule of three").
     """
     if unusual >= groups:
         return 0.0 if groups else 1.0
@@ -77,7 +77,7 @@ def unseen_share(groups: int, level: float = 0.95, unusual: int = 0) -> float:
 
 
 def _unusual(x: FloatArray, codes: IntArray, groups: int) -> int:
-    """Number of families whose mean is not the commonest one."""
+    """Return the number of families whose mean is not the most frequent one."""
     means = np.round(cluster_sums(x, codes, groups) / np.bincount(codes, minlength=groups), 12)
     return groups - int(np.unique(means, return_counts=True)[1].max())
 
@@ -88,7 +88,7 @@ def _whole_range(value: float, n: int, method: str, level: float, bounds: Bounds
 
 
 def cluster_se(x: FloatArray, clusters: Labels = None) -> tuple[float, int]:
-    """Cluster-robust standard error of the mean of x, and the number of families G.
+    """Return the cluster-robust standard error of the mean of x, and the number of families G.
 
     sqrt(G/(G-1) * sum_g (sum_{i in g} (x_i - mean))^2) / n: Miller 2024 (arXiv 2411.00640, section 2.2) with
     the finite-cluster factor G/(G-1). With families of one it is the usual s/sqrt(n). NaN for G < 2.
@@ -101,15 +101,15 @@ def cluster_se(x: FloatArray, clusters: Labels = None) -> tuple[float, int]:
 
 
 def mean_t(x: Values, clusters: Labels = None, level: float = 0.95, bounds: Bounds = (0.0, 1.0)) -> Estimate:
-    """Mean of x with a cluster-robust t interval on G - 1 degrees of freedom, clipped to `bounds`.
+    """Return the mean of x with a cluster-robust t interval on G - 1 degrees of freedom, clipped to `bounds`.
 
-    `bounds` is the range each x can take (None: unbounded). Where it is known and fewer than six families
-    differ from the rest, the interval is not narrower than what the share of unseen unusual families allows
-    (see `unseen_share`): the t interval trusts a spread that it has hardly seen, and for data without spread,
-    such as 805 ties, it would have no width at all.
+    `bounds` is the range of each x (None: unbounded). If it is known and fewer than `FEW` families differ
+    from the rest, the interval is widened to allow for unseen unusual families (see `unseen_share`): the
+    variance is then poorly estimated, and for data without variance, such as 805 ties, the t interval would
+    have zero width.
 
-    No observations: NaN. One family only: the whole range (infinite without bounds), since nothing is known
-    about the spread between families. No spread and no bounds: infinite too.
+    No observations: NaN. One family only: the whole range (infinite without bounds), since the variance
+    between families is unknown. No variance and no bounds: infinite.
     """
     values = as_floats(x)
     method = "t" if clusters is None else "cluster t"
@@ -127,7 +127,7 @@ def mean_t(x: Values, clusters: Labels = None, level: float = 0.95, bounds: Boun
 
 
 def _widen(value: float, below: float, above: float, share: float, bounds: Bounds) -> tuple[float, float]:
-    """Ends of the interval: at least what `share` of families at the range's ends would make it."""
+    """Return the ends of an interval, widened to allow for `share` of families at the ends of the range."""
     lower, upper = value - below, value + above
     if bounds is None:
         return (-math.inf, math.inf) if _flat(value, below, above) else (lower, upper)
@@ -143,7 +143,7 @@ def _flat(value: float, below: float, above: float) -> bool:
 def _boot_means(
     rows: FloatArray, codes: IntArray, groups: int, n_boot: int, seed: int
 ) -> tuple[FloatArray, FloatArray]:
-    """Bootstrap and jackknife means of one column, all samples in one matrix product."""
+    """Return bootstrap and jackknife means of one column, all samples in one matrix product."""
     sums = np.bincount(codes, weights=rows, minlength=groups)
     sizes = np.bincount(codes, minlength=groups).astype(np.float64)
     counts = resample_counts(groups, n_boot, seed)
@@ -153,7 +153,7 @@ def _boot_means(
 def _boot_any(
     rows: FloatArray, statistic: Statistic, codes: IntArray, groups: int, n_boot: int, seed: int
 ) -> tuple[FloatArray, FloatArray]:
-    """Bootstrap and jackknife values of any statistic of the rows, one call a sample."""
+    """Return bootstrap and jackknife values of any statistic of the rows, one call per sample."""
     members = [np.flatnonzero(codes == g) for g in range(groups)]
     rng = np.random.default_rng(seed)
     draws = rng.integers(0, groups, size=(n_boot, groups))
@@ -171,14 +171,14 @@ def bca(
     level: float = 0.95,
     bounds: Bounds = None,
 ) -> Estimate:
-    """BCa bootstrap interval of a statistic; whole families are drawn, never single rows of one.
+    """Return the BCa bootstrap interval of a statistic; whole families are resampled, never single rows.
 
     `x_rows` has shape (n,) or (n, k); `statistic` maps such an array (with n' rows) to a float. `np.mean` of
-    a one-dimensional array takes a vectorised path. See `bca_ends` for the formula, `mean_t` for what happens
-    with no rows, one family, or replicates without spread (`bounds` as there).
+    a one-dimensional array is vectorised. See `bca_ends` for the formula, and `mean_t` for `bounds` and for
+    the result with no rows, one family, or replicates without variance.
 
     For means of few families prefer `mean_t`: with about 17 unequal families and symmetric differences the
-    95 % interval covers 92 to 93 % here, 94 to 95 % there (benchmarks/coverage).
+    95 % interval of `bca` covers 92 to 93 %, that of `mean_t` 94 to 95 % (benchmarks/coverage).
     """
     rows = np.asarray(x_rows, dtype=np.float64)
     if rows.shape[0] == 0:
@@ -197,7 +197,7 @@ def bca(
 def from_replicates(
     value: float, replicates: FloatArray, jackknife: FloatArray, n: int, level: float, bounds: Bounds
 ) -> Estimate:
-    """The BCa estimate made of replicates that were computed elsewhere (a refitted model, say)."""
+    """Return the BCa estimate from replicates computed elsewhere (for example by refitting a model)."""
     lower, upper = bca_ends(value, replicates, jackknife, level)
     share = unseen_share(jackknife.size, level) if _flat(value, value - lower, upper - value) else 0.0
     ends = _widen(value, value - lower, upper - value, share, bounds)

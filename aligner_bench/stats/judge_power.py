@@ -1,4 +1,4 @@
-"""Whether a judge can tell answers apart at all: accuracy, position, ties, length (contract 6)."""
+"""Discriminating power of a judge: accuracy, position bias, ties, length bias (contract 6)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from aligner_bench.stats.intervals import clopper_pearson, mean_t
 
 CHANCE = 0.5
 SLOT_LIMITS = (0.1, 0.9)
-"""A first-slot share outside these says that the judge looks at the place, not at the answer."""
+"""A first-slot share outside these limits shows that position determines the judge's verdicts."""
 POLICIES: dict[str, str] = {
     "average": "mean of both orders",
     "disagreement_is_tie": "a tie where the orders disagree, else their mean",
@@ -30,7 +30,7 @@ POLICIES: dict[str, str] = {
 
 
 def known_winner_accuracy(p: Values, clusters: Labels = None, level: float = 0.95) -> Estimate:
-    """Accuracy on pairs with a known winner: `p`, shape (n,), is the preference for that winner.
+    """Return the accuracy on pairs with a known winner: `p`, shape (n,), is the preference for that winner.
 
     A tie counts half. Exact (Clopper-Pearson) without ties and families, else the cluster-robust t interval.
     """
@@ -51,7 +51,7 @@ def _both(first: Values, second: Values) -> tuple[FloatArray, FloatArray]:
 def position_consistency(
     first: Values, second: Values, clusters: Labels = None, level: float = 0.95
 ) -> Estimate:
-    """Share of prompts whose two orders name the same winner, or both a tie.
+    """Return the share of prompts whose two orders name the same winner, or both a tie.
 
     `first` and `second`, shape (n,): preference for the candidate when it is shown first and second.
     """
@@ -63,12 +63,12 @@ def position_consistency(
 
 
 def first_slot_share(first: Values, second: Values | None = None, level: float = 0.95) -> Estimate:
-    """Share of decided verdicts that went to the answer shown first, with an exact binomial interval.
+    """Return the share of decided verdicts won by the answer shown first, with an exact binomial interval.
 
     `first`: preference for whichever answer is in the first slot, or, when `second` is given, preferences for
-    the candidate in first and second place as in `position_consistency`. The trial is the prompt: the two
-    orders of one prompt are averaged, and the Clopper-Pearson limits, which take fractional counts, are then
-    at least as wide as they need be (a prompt's half point varies less than a full one). n counts prompts.
+    the candidate in first and second place as in `position_consistency`. The unit is the prompt: the two
+    orders of one prompt are averaged, and the Clopper-Pearson limits of the fractional count are conservative
+    (half points vary less than full ones). n counts prompts.
     """
     if second is None:
         a = as_preferences(first, "first")
@@ -84,7 +84,9 @@ def first_slot_share(first: Values, second: Values | None = None, level: float =
 
 
 def _slot_scores(a: FloatArray, b: FloatArray) -> FloatArray:
-    """Mean share of the first slot over each prompt's decided orders; prompts without one are left out."""
+    """Return the mean share of the first slot over each prompt's decided orders; prompts without one are
+    omitted.
+    """
     decided = (a != 0.5).astype(np.float64) + (b != 0.5)
     first = (a > 0.5).astype(np.float64) + (b < 0.5)
     return np.asarray(first[decided > 0] / decided[decided > 0], dtype=np.float64)
@@ -93,10 +95,11 @@ def _slot_scores(a: FloatArray, b: FloatArray) -> FloatArray:
 def tie_policies(
     first: Values, second: Values, clusters: Labels = None, level: float = 0.95
 ) -> dict[str, Estimate]:
-    """Mean preference for the candidate under each of `POLICIES`, orders as in `position_consistency`.
+    """Return the mean preference for the candidate under each of `POLICIES`, orders as in
+    `position_consistency`.
 
-    Zheng et al. 2023 (arXiv 2306.05685) call a disagreement a tie. Where the three differ by more than their
-    intervals, position decides the comparison.
+    Zheng et al. 2023 (arXiv 2306.05685) count a disagreement as a tie. If the three differ by more than their
+    intervals, the comparison depends on position.
     """
     a, b = _both(first, second)
     mean, agree = (a + b) / 2, np.sign(a - 0.5) == np.sign(b - 0.5)
@@ -115,11 +118,11 @@ def verbosity_slope(
     clusters: Labels = None,
     level: float = 0.95,
 ) -> Estimate:
-    """How much preference one standard deviation of extra length goes with: a least-squares slope.
+    """Return the least-squares slope of preference per standard deviation of extra length.
 
     Preference p, shape (n,), on (candidate - baseline)/sd with intercept; cluster-robust t interval with the
-    factor G/(G-1) on G - 1 degrees of freedom. It describes the judge on these answers; longer answers may
-    also be better. NaN where all differences are equal or fewer than three families exist.
+    factor G/(G-1) on G - 1 degrees of freedom. It is descriptive: longer answers may also be better. NaN if
+    all differences are equal or there are fewer than three families.
     """
     y = as_preferences(p)
     gap = as_floats(length_candidate, "length_candidate") - as_floats(length_baseline, "length_baseline")
@@ -135,10 +138,11 @@ def verbosity_slope(
 
 
 def power_failures(accuracy: Estimate | None, slot: Estimate | None) -> list[str]:
-    """Why a judge has no discriminating power (contract 6), each reason with its threshold; empty if it has.
+    """Return the reasons why a judge has no discriminating power (contract 6), with thresholds; empty if it
+    has.
 
-    Pass None for what was not measured. A first-slot share is judged by its value, an accuracy by its
-    interval.
+    Pass None for figures that were not measured. A first-slot share is tested by its value, an accuracy by
+    its interval.
     """
     reasons = []
     if accuracy is not None and not accuracy.lower > CHANCE:

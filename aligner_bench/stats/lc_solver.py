@@ -1,17 +1,17 @@
-"""Many small L1-penalised logistic regressions at once: the solver behind the length-controlled win rate.
+"""Batched solver for small L1-penalised logistic regressions, used by the length-controlled win rate.
 
-The objective is the one AlpacaEval gives to liblinear (no intercept, fractional labels by duplicated rows):
+The objective is AlpacaEval's for liblinear (no intercept, fractional labels by duplicated rows):
 
     minimise  |w|_1 + sum_i W[b, i] * ( -y_i log s(z_i) - (1 - y_i) log(1 - s(z_i)) )
 
 for every replicate b, where z_i = sum_j w_j x_j[b, i], s is the logistic function, and W holds C times the
 row's weight.
 
-The stopping point matters: at liblinear's default tolerance of 1e-4 the fitted win rate of alpaca-7b lies
-0.06 points from the optimum, more than the 0.01 to which published values can be compared. So the batch
-follows liblinear's own algorithm, newGLMNET (Yuan, Ho and Lin 2012, JMLR 13:1999), with its stopping rules
-and its shuffles from the same random streams. All replicates step together, each with its own state; what
-costs time is one pass over the rows per Newton step. A smaller tolerance gives the optimum itself.
+At liblinear's default tolerance of 1e-4 the fitted win rate of alpaca-7b differs by 0.06 points from the
+optimum, more than the 0.01 to which published values are printed. The batch therefore follows liblinear's
+algorithm, newGLMNET (Yuan, Ho and Lin 2012, JMLR 13:1999), with its stopping rules and the same random
+streams for its shuffles. All replicates step together, each with its own state; the cost is one pass over
+the rows per Newton step. A smaller tolerance converges to the optimum.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from aligner_bench.stats.clusters import FloatArray, IntArray
 BoolArray = npt.NDArray[np.bool_]
 Features = Sequence[FloatArray]
 CHUNK = 32_768
-"""Matrix entries worked on at a time, so that the temporaries stay in the processor's cache."""
+"""Matrix entries processed at a time, so that temporaries fit in the processor's cache."""
 LIBLINEAR_TOLERANCE = 1e-4
 SEED = 123
 """AlpacaEval's random_state."""
@@ -42,13 +42,13 @@ def fit_l1_logistic(
     tolerance: float = LIBLINEAR_TOLERANCE,
     streams: IntArray | None = None,
 ) -> FloatArray:
-    """Coefficients of every replicate, shape (B, p).
+    """Return the coefficients of every replicate, shape (B, p).
 
     `features`: p arrays of shape (n,), shared by all replicates, or (B, n), or () for a constant.
-    `y`: shape (n,), in [0, 1]. `weights`: shape (B, n), not negative, C included. Coefficients are exact
-    zeros where the penalty holds them there. `tolerance` is liblinear's `tol`; the default stops where
-    AlpacaEval's fit stops. `streams`, shape (B,), numbers from 0 to 9: which random stream shuffles a
-    replicate's coordinates (scikit-learn seeds each C of a path anew; it matters within the tolerance only).
+    `y`: shape (n,), in [0, 1]. `weights`: shape (B, n), not negative, C included. Coefficients that the
+    penalty sets to zero are exactly 0. `tolerance` is liblinear's `tol`; the default is AlpacaEval's.
+    `streams`, shape (B,), values 0 to 9: the random stream that shuffles a replicate's coordinates
+    (scikit-learn reseeds for each C of a path; the effect is within the tolerance).
     """
     fit = _Fit(features, y, weights, streams)
     goal = tolerance * _liblinear_scale(y, weights)
@@ -69,9 +69,9 @@ def fit_l1_logistic(
 
 
 def _liblinear_scale(y: FloatArray, weights: FloatArray) -> FloatArray:
-    """min(positives, negatives)/rows of the duplicated data, rows of weight zero left out, shape (B,).
+    """Return min(positives, negatives)/rows of the duplicated data without rows of weight zero, shape (B,).
 
-    liblinear multiplies its tolerance with it, and a row of preference 0 or 1 has only one copy.
+    liblinear multiplies its tolerance by it; a row of preference 0 or 1 has only one copy.
     """
     used = weights > 0
     positive, negative = (used & (y > 0)).sum(axis=1), (used & (y < 1)).sum(axis=1)
@@ -81,14 +81,14 @@ def _liblinear_scale(y: FloatArray, weights: FloatArray) -> FloatArray:
 
 @cache
 def _draws() -> npt.NDArray[np.uint64]:
-    """32-bit draws of liblinear's generator, shape (10, 20000), a row for each of scikit-learn's seeds."""
+    """Return 32-bit draws of liblinear's generator, shape (10, 20000), one row per seed of scikit-learn."""
     seeds = np.random.RandomState(SEED).randint(np.iinfo(np.int32).max, size=10)
     rows = [np.random.RandomState(s).randint(0, 2**32, size=20_000, dtype=np.uint32) for s in seeds]
     return np.asarray(rows, dtype=np.uint64)
 
 
 class _Fit:
-    """The state of a batch of replicates, and the moves of newGLMNET on the live ones."""
+    """State of a batch of replicates, with the newGLMNET steps for the unconverged ones."""
 
     def __init__(
         self, features: Features, y: FloatArray, weights: FloatArray, streams: IntArray | None
@@ -106,7 +106,7 @@ class _Fit:
         self.rows = ((weights > 0) & (y > 0)).sum(axis=1) + ((weights > 0) & (y < 1)).sum(axis=1)
 
     def _level(self) -> FloatArray:
-        """The part of the gradient that does not move: sum_i W_i (1/2 - y_i) x_i, shape (B, p)."""
+        """Return the constant part of the gradient: sum_i W_i (1/2 - y_i) x_i, shape (B, p)."""
         out = np.empty((self.weights.shape[0], self.p))
         for part, ids, features in self.chunks(np.arange(self.weights.shape[0])):
             gap = self.weights[ids] * (0.5 - self.y)
@@ -115,13 +115,13 @@ class _Fit:
         return out
 
     def chunks(self, live: IntArray) -> list[tuple[slice, IntArray, list[FloatArray]]]:
-        """Live replicates in cache-sized groups: where they stand in `live`, their ids, their features."""
+        """Return live replicates in cache-sized groups: their positions in `live`, ids and features."""
         size = max(1, CHUNK // max(1, self.y.size))
         parts = [slice(b, min(b + size, live.size)) for b in range(0, live.size, size)]
         return [(s, live[s], [x if x.ndim < 2 else x[live[s]] for x in self.features]) for s in parts]
 
     def derivatives(self, live: IntArray) -> tuple[FloatArray, FloatArray]:
-        """Gradient (A, p) and Hessian (A, p, p) of the smooth part.
+        """Return the gradient (A, p) and Hessian (A, p, p) of the smooth part.
 
         With h = tanh(z/2): s(z) = (1 + h)/2 and s(z) (1 - s(z)) = (1 - h^2)/4, without overflow.
         """
@@ -139,12 +139,12 @@ class _Fit:
         return 0.5 * gradient + self.level[live], 0.25 * hessian
 
     def outer_pass(self, gradient: FloatArray, live: IntArray) -> tuple[IntArray, FloatArray]:
-        """How many coordinates stay active, and the summed violation of optimality; shrinks `order`."""
+        """Return the number of active coordinates and the summed violation of optimality; shrinks `order`."""
         state = _Pass(self.order[live], np.full(live.size, self.p), self.largest[live] / self.rows[live])
         rows = np.arange(live.size)
         for _ in range(self.p):
             at = state.current()
-            state.judge(gradient[rows, at], self.w[live][rows, at])
+            state.visit(gradient[rows, at], self.w[live][rows, at])
         self.order[live] = state.order
         self.largest[live] = state.largest
         fresh = np.isnan(self.first[live])
@@ -154,7 +154,9 @@ class _Fit:
     def subproblem(
         self, gradient: FloatArray, hessian: FloatArray, active: IntArray, inner: FloatArray, live: IntArray
     ) -> tuple[FloatArray, IntArray]:
-        """Coordinate descent on the penalised quadratic: the move (A, p) and the sweeps taken (A,)."""
+        """Run coordinate descent on the penalised quadratic; return the move (A, p) and the sweeps taken
+        (A,).
+        """
         move, sweeps = np.zeros_like(gradient), np.zeros(live.size, dtype=np.int64)
         remaining, limit = active.copy(), np.full(live.size, np.inf)
         running: IntArray = np.arange(live.size)
@@ -167,7 +169,7 @@ class _Fit:
             sweeps[running] += 1
             settled = state.summed <= inner[running] * self.first[ids]
             whole = state.active == active[running]
-            # Settled on a shrunken set: look at all active coordinates once more before believing it.
+            # Converged on a shrunken set: check all active coordinates once more.
             remaining[running] = np.where(settled, active[running], state.active)
             limit[running] = np.where(settled, np.inf, state.largest)
             running = running[~(settled & whole)]
@@ -178,9 +180,9 @@ class _Fit:
     def line_search(
         self, gradient: FloatArray, hessian: FloatArray, move: FloatArray, live: IntArray
     ) -> None:
-        """Halve the move until the objective falls enough, then take it; moves that never help are dropped.
+        """Halve the move until the objective decreases enough, then apply it; discard it if none does.
 
-        The rows are looked at only where a bound on the change does not settle the question at once.
+        The rows are read only if an upper bound on the change does not already accept the full move.
         """
         before = np.abs(self.w[live]).sum(axis=1)
         penalty = np.abs(self.w[live] + move).sum(axis=1) - before
@@ -198,7 +200,8 @@ class _Fit:
                 break
 
     def change_bound(self, gradient: FloatArray, hessian: FloatArray, move: FloatArray) -> FloatArray:
-        """Upper bound of the smooth part's change: g.d + d.H.d (e^r - r - 1)/r^2, r >= any |change of z|.
+        """Return an upper bound of the smooth part's change: g.d + d.H.d (e^r - r - 1)/r^2, r >= any |change
+        of z|.
 
         Holds since the logistic loss's third derivative is at most its second (Bach 2010, EJS 4:384).
         """
@@ -208,7 +211,9 @@ class _Fit:
         return np.asarray((gradient * move).sum(axis=1) + bend * factor, dtype=np.float64)
 
     def loss_change(self, step: FloatArray, ids: IntArray) -> FloatArray:
-        """Change of the smooth part by a step (A, p), summed as one logarithm a row to keep small changes."""
+        """Return the change of the smooth part by a step (A, p), as one logarithm per row to keep small
+        changes.
+        """
         out = np.empty(ids.size)
         for part, some, features in self.chunks(ids):
             moved = _linear(features, step[part])
@@ -220,7 +225,7 @@ class _Fit:
 
 
 class _Pass:
-    """One walk over the coordinates of many replicates, with liblinear's shrinking."""
+    """One pass over the coordinates of many replicates, with liblinear's shrinking."""
 
     def __init__(self, order: IntArray, active: IntArray, limit: FloatArray) -> None:
         self.order, self.active, self.limit = order, active, limit
@@ -229,13 +234,13 @@ class _Pass:
         self.largest, self.summed = np.zeros(active.size), np.zeros(active.size)
 
     def current(self) -> IntArray:
-        """The coordinate each replicate looks at (any, where it has finished)."""
+        """Return the current coordinate of each replicate (arbitrary for those at the end)."""
         return np.asarray(self.order[self.rows, np.minimum(self.position, self.order.shape[1] - 1)])
 
-    def judge(self, slope: FloatArray, value: FloatArray) -> BoolArray:
-        """Add the current coordinate's violation and go on; True where it may be changed.
+    def visit(self, slope: FloatArray, value: FloatArray) -> BoolArray:
+        """Add the current coordinate's violation and advance; return True where it may be changed.
 
-        Where it is zero and far from leaving zero it is swapped behind the active ones instead.
+        A zero coordinate with a clearly inactive gradient is swapped behind the active ones instead.
         """
         here = self.position < self.active
         up, down = slope + 1, slope - 1
@@ -253,7 +258,9 @@ class _Pass:
         return changeable
 
     def shuffle(self, drawn: IntArray, streams: IntArray) -> IntArray:
-        """Fisher-Yates over the active coordinates (bounded draws as Lemire 2019); the new count of draws."""
+        """Shuffle the active coordinates (Fisher-Yates, bounded draws by Lemire 2019); return the new draw
+        count.
+        """
         draws = _draws()
         for j in range(self.order.shape[1]):
             mask = j < self.active
@@ -273,13 +280,13 @@ class _Pass:
 def _sweep(
     state: _Pass, gradient: FloatArray, hessian: FloatArray, w: FloatArray, move: FloatArray
 ) -> FloatArray:
-    """One sweep of coordinate descent; returns the new move (A, p)."""
+    """Perform one sweep of coordinate descent; return the new move (A, p)."""
     rows = state.rows
     for _ in range(w.shape[1]):
         at = state.current()
         curve, value = hessian[rows, at, at] + RIDGE, w[rows, at] + move[rows, at]
         slope = gradient[rows, at] + RIDGE * move[rows, at] + (hessian[rows, at] * move).sum(axis=1)
-        changeable = state.judge(slope, value)
+        changeable = state.visit(slope, value)
         low, high = slope + 1 < curve * value, slope - 1 > curve * value
         change = np.where(low, -(slope + 1) / curve, np.where(high, -(slope - 1) / curve, -value))
         change = np.where(changeable & (np.abs(change) >= 1e-12), np.clip(change, -10, 10), 0.0)
@@ -288,7 +295,7 @@ def _sweep(
 
 
 def _linear(features: Features, w: FloatArray) -> FloatArray:
-    """sum_j w_j x_j, shape (A, n) as long as one feature is no constant."""
+    """Return sum_j w_j x_j, shape (A, n) if at least one feature is not constant."""
     z = w[:, 0, None] * features[0]
     for j in range(1, len(features)):
         z = np.add(z, w[:, j, None] * features[j])
@@ -296,13 +303,13 @@ def _linear(features: Features, w: FloatArray) -> FloatArray:
 
 
 def _dot(a: FloatArray, x: FloatArray) -> FloatArray:
-    """sum_i a_i x_i of every replicate."""
+    """Return sum_i a_i x_i of every replicate."""
     if x.ndim == 0:
         return np.asarray(float(x) * a.sum(axis=1))
     return np.asarray(a @ x if x.ndim == 1 else np.einsum("bn,bn->b", a, x))
 
 
 def log_loss(features: Features, y: FloatArray, w: FloatArray, eps: float = 1e-15) -> FloatArray:
-    """Log loss of every replicate and row, shape (B, n); probabilities clipped as AlpacaEval clips them."""
+    """Return the log loss of every replicate and row, shape (B, n); clipped as in AlpacaEval."""
     q = np.clip(0.5 + 0.5 * np.tanh(0.5 * _linear(features, w)), eps, 1 - eps)
     return np.asarray(-(y * np.log(q) + (1 - y) * np.log(1 - q)), dtype=np.float64)

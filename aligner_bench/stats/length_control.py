@@ -1,4 +1,4 @@
-"""Length-controlled win rate: AlpacaEval's model of how length moves a judge, refitted for its interval.
+"""Length-controlled win rate: AlpacaEval's model of a judge's length bias, refitted for its interval.
 
 Dubois et al. 2024 (arXiv 2404.04475); constants from AlpacaEval's glm_winrate. With d_i = characters of the
 reference's answer minus the candidate's and D_i = d_i / sd(d):
@@ -39,7 +39,7 @@ FORMS: dict[str, str] = {
 """Form of the model -> the name under which its rate is shown.
 
 `length_controlled_v1` has difficulties and gamed rows, `noreg` difficulties only, `minimal` neither. The
-first two hold for the 805 prompts of AlpacaEval alone; on any other suite there is only LC (minimal).
+first two are defined only for the 805 prompts of AlpacaEval; other suites have only LC (minimal).
 """
 PENALTIES: FloatArray = np.logspace(-4, 4, 10)
 """The values of C that cross-validation chooses from (scikit-learn's default)."""
@@ -47,29 +47,29 @@ FOLDS = 5
 GAMED_WEIGHT = 0.1
 """Weight of a gamed row: lambda = 0.2 shared by two gamed models."""
 BLOCK = 2_000_000
-"""Matrix entries held at a time while replicates are fitted."""
+"""Maximum number of matrix entries per block of replicates; bounds memory."""
 _MOST_LEFT_OUT, _PARTS = 1000, 200
-Refits = Literal["free", "kept", "anew"]
+Refits = Literal["free", "kept", "rechosen"]
 REFITS: dict[str, str] = {
     "free": "unpenalised (C = 10,000)",
     "kept": "at the C chosen on all rows",
-    "anew": "at a C chosen anew in each replicate (slow)",
+    "rechosen": "at a C chosen in each replicate (slow)",
 }
-"""The penalty under which replicates are refitted.
+"""The penalty used for refitting replicates.
 
-The rate itself always has the C that cross-validation chose, as published. Its interval is made of free
-refits: where the data are few, the chosen penalty pulls the rate and all replicates to 0.5 together, and
-intervals of "kept" refits then miss the truth (90 % coverage at n = 200, 95 % with free ones;
-benchmarks/coverage). The interval is stretched to contain the rate.
+The rate itself always uses the C chosen by cross-validation, as published. Its interval uses "free" refits
+by default: with few data the chosen penalty shrinks the rate and all replicates towards 0.5, and intervals
+of "kept" refits have low coverage (90 % at n = 200, 95 % with "free"; benchmarks/coverage). The interval is
+extended to contain the rate.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class GamedRows:
-    """The rows of AlpacaEval's df_gamed.csv: the reference asked to be verbose or concise, against itself.
+    """The rows of AlpacaEval's df_gamed.csv: the reference, prompted to be verbose or concise, vs. itself.
 
-    Three arrays of one length: the columns `preference` (in [0, 1]), `std_delta_len` and
-    `instruction_difficulty`, as they stand in the file.
+    Three arrays of equal length: the columns `preference` (in [0, 1]), `std_delta_len` and
+    `instruction_difficulty` of the file.
     """
 
     preference: FloatArray
@@ -85,13 +85,13 @@ class LengthControlled:
         estimate: the rate, a fraction, with its BCa interval over refits.
         form: key of `FORMS`; label: the name to print.
         theta: weight of tanh(D).
-        psi: weight of the difficulty (None without).
-        mu: the candidate's own weight.
+        psi: weight of the difficulty (None if the form has none).
+        mu: the candidate's weight.
         c: liblinear's C, chosen by cross-validation.
         raw: mean preference before control, a fraction.
-        extreme: whether control moved the rate so far that AlpacaEval warns (see `extreme_change`).
+        extreme: whether AlpacaEval would warn about the size of the change (see `extreme_change`).
         fitted_sem: standard error of the fitted values alone: AlpacaEval's `lc_standard_error` as a fraction.
-            It leaves the model's own uncertainty out (0 for the minimal form); for comparison only.
+            It ignores the uncertainty of the model (0 for the minimal form); for comparison only.
     """
 
     estimate: Estimate
@@ -108,7 +108,7 @@ class LengthControlled:
 
 @dataclass(frozen=True, slots=True)
 class _Data:
-    """What the fit sees: gamed rows first, as AlpacaEval stacks them, then the suite's own n rows."""
+    """Input of the fit: the g gamed rows first, as in AlpacaEval, then the suite's own n rows."""
 
     y: FloatArray  # (g + n,)
     judged: FloatArray  # (g + n,), 1.0 where there is a preference
@@ -118,7 +118,7 @@ class _Data:
     folds: IntArray  # (g + n,)
 
     def features(self, counts: FloatArray) -> list[FloatArray]:
-        """Design of every replicate; counts (B, n) say how often each own row was drawn."""
+        """Return the design of every replicate; counts (B, n) are the draws of each own row."""
         own = np.tanh(self.delta * _inverse_sd(self.delta, counts)[:, None])
         gamed = np.broadcast_to(np.tanh(self.gamed_delta), (counts.shape[0], self.gamed_delta.size))
         length = np.concatenate([gamed, own], axis=1) if self.gamed_delta.size else own
@@ -127,26 +127,26 @@ class _Data:
         return [length, constant] if self.difficulty is None else [length, self.difficulty, constant]
 
     def weights(self, counts: FloatArray) -> FloatArray:
-        """Weight of every row in every replicate, (B, g + n), before C."""
+        """Return the weight of every row in every replicate, (B, g + n), before C."""
         gamed = np.full((counts.shape[0], self.gamed_delta.size), GAMED_WEIGHT)
         return np.concatenate([gamed, counts], axis=1) * self.judged
 
     def fitted(self, w: FloatArray) -> FloatArray:
-        """P(candidate preferred) at equal length for the own rows, (B, n) or (B, 1) where all are equal."""
+        """Return P(candidate preferred) at equal length for the own rows, (B, n), or (B, 1) if equal."""
         z = w[:, -1:]
         if self.difficulty is not None:
             z = z + w[:, 1:2] * self.difficulty[None, self.gamed_delta.size :]
         return np.asarray(0.5 + 0.5 * np.tanh(0.5 * z), dtype=np.float64)
 
     def rates(self, w: FloatArray, counts: FloatArray) -> FloatArray:
-        """Controlled rate of every replicate, (B,)."""
+        """Return the controlled rate of every replicate, (B,)."""
         fitted = self.fitted(w)
         weighted = (fitted * counts).sum(axis=1) / counts.sum(axis=1)
         return np.asarray(fitted[:, 0] if fitted.shape[1] == 1 else weighted, dtype=np.float64)
 
 
 def _inverse_sd(delta: FloatArray, counts: FloatArray) -> FloatArray:
-    """1/sd of the drawn length differences, (B,); 0 where they are all equal: length then plays no part."""
+    """Return 1/sd of the drawn length differences, (B,); 0 if all are equal, so that length has no effect."""
     n = counts.sum(axis=1)
     mean = counts @ delta / n
     square = np.maximum(counts @ delta**2 - n * mean**2, 0.0) / np.maximum(n - 1, 1)
@@ -155,7 +155,7 @@ def _inverse_sd(delta: FloatArray, counts: FloatArray) -> FloatArray:
 
 
 def _folds(judged: FloatArray, visit: IntArray) -> IntArray:
-    """Fold of every row as scikit-learn's GroupKFold deals them: the judged rows in turn, last one first."""
+    """Return the fold of every row as assigned by scikit-learn's GroupKFold: judged rows, last first."""
     rank = np.empty(judged.size, dtype=np.int64)
     rank[visit] = np.cumsum(judged[visit]).astype(np.int64) - 1
     return np.asarray((int(judged.sum()) - 1 - rank) % FOLDS)
@@ -176,16 +176,16 @@ def lc_win_rate(
     level: float = 0.95,
     refits: Refits = "free",
 ) -> LengthControlled:
-    """Length-controlled win rate of the candidate; every bootstrap replicate of its BCa interval is a refit.
+    """Return the length-controlled win rate of the candidate, with a BCa interval over refitted replicates.
 
     `p`: preferences, shape (n,); NaN marks a row without a verdict, which counts for sd(d) and in the final
-    mean but not in the fit, as in AlpacaEval. Lengths are characters of both answers, shape (n,).
-    `difficulty`, shape (n,), is for `length_controlled_v1` and `noreg` (see `match_difficulties`), `gamed`
-    for the former. `order`: keys by which rows are dealt into the folds that choose C, so that the order of
-    rows does not matter; without them rows are dealt as they stand, as AlpacaEval does with its 805.
-    Replicates redraw families, recompute sd(d) and refit (see `REFITS` for the penalty they are under).
+    mean but not in the fit, as in AlpacaEval. Lengths are in characters, shape (n,). `difficulty`, shape
+    (n,), is for `length_controlled_v1` and `noreg` (see `match_difficulties`), `gamed` for the former.
+    `order`: sort keys for assigning rows to the folds that choose C, so that the order of rows does not
+    matter; without them rows are assigned in the given order, as in AlpacaEval.
+    Replicates resample families, recompute sd(d) and refit (penalty: see `REFITS`).
 
-    A candidate that is the reference itself (all ties at equal length) is 0.5 by definition. Fewer than five
+    A candidate equal to the reference (all ties at equal length) is 0.5 by definition. Fewer than five
     judged rows give NaN. ValueError for an unknown form or missing inputs.
     """
     data = _prepare(p, length_baseline, length_candidate, form, difficulty, gamed, order)
@@ -213,7 +213,7 @@ def lc_win_rate(
 
 
 def _without_fit(form: str, raw: float, level: float) -> LengthControlled:
-    """The result for too few rows: NaN everywhere but for the raw rate."""
+    """Return the result for too few rows: NaN except for the raw rate."""
     gone = math.nan
     nothing = empty("bca refit", level)
     return LengthControlled(nothing, form, FORMS[form], gone, None, gone, gone, raw, False, gone)
@@ -265,12 +265,12 @@ def _check_form(form: str, difficulty: Values | None, gamed: GamedRows | None, n
 def _fit(
     data: _Data, counts: FloatArray, c: FloatArray, tolerance: float = LIBLINEAR_TOLERANCE
 ) -> FloatArray:
-    """Coefficients (B, p) of replicates with counts (B, n) at C (B,) or (1,)."""
+    """Return coefficients (B, p) of replicates with counts (B, n) at C (B,) or (1,)."""
     return fit_l1_logistic(data.features(counts), data.y, data.weights(counts) * c[:, None], tolerance)
 
 
 def _choose_c(data: _Data, counts: FloatArray) -> FloatArray:
-    """C of every replicate, (B,): least mean log loss over five folds; the smallest among equals."""
+    """Return C of every replicate, (B,): least mean log loss over five folds; the smallest of equal ones."""
     return np.array([_choose_one(data, row[None, :]) for row in counts])
 
 
@@ -287,7 +287,7 @@ def _choose_one(data: _Data, counts: FloatArray) -> float:
 
 
 def _multiplicity(data: _Data, counts: FloatArray) -> FloatArray:
-    """How many rows each row stands for: the average over a fold divides by rows, not by weights."""
+    """Return the number of rows that each row represents: fold averages divide by rows, not by weights."""
     gamed = np.ones((1, data.gamed_delta.size))
     return np.asarray(np.concatenate([gamed, counts], axis=1) * data.judged, dtype=np.float64)
 
@@ -302,7 +302,7 @@ def _estimate(
     seed: int,
     level: float,
 ) -> Estimate:
-    """The rate of the fit w with its interval from refits at c; None: C is chosen anew in each."""
+    """Return the rate of the fit w with its interval from refits at c; None: C is chosen in each refit."""
     n = data.delta.size
     if not data.delta.any() and (own == 0.5).all():
         return mean_t(own, None if clusters is None else np.asarray(clusters)[data.judged[-n:] > 0], level)
@@ -320,14 +320,14 @@ def _estimate(
 
 
 def _refit_c(refits: Refits, chosen: FloatArray) -> FloatArray | None:
-    """C of the replicates, shape (1,); None where each chooses its own."""
+    """Return C of the replicates, shape (1,); None if each replicate chooses its own."""
     if refits not in REFITS:
         raise ValueError(f"unknown refits {refits!r}, expected one of {', '.join(REFITS)}")
-    return {"free": PENALTIES[-1:], "kept": chosen, "anew": None}[refits]
+    return {"free": PENALTIES[-1:], "kept": chosen, "rechosen": None}[refits]
 
 
 def _refit(data: _Data, c: FloatArray | None, blocks: Iterable[FloatArray]) -> FloatArray:
-    """Controlled rate of every replicate in blocks of counts (B, n)."""
+    """Return the controlled rate of every replicate in blocks of counts (B, n)."""
     rates = []
     for counts in blocks:
         w = _fit(data, counts, _choose_c(data, counts) if c is None else c)
@@ -336,17 +336,17 @@ def _refit(data: _Data, c: FloatArray | None, blocks: Iterable[FloatArray]) -> F
 
 
 def _drawn(groups: int, n_boot: int, seed: int, codes: IntArray) -> Iterator[FloatArray]:
-    """Row counts of bootstrap samples of families, in blocks."""
+    """Yield row counts of bootstrap samples of families, in blocks."""
     for counts in resample_blocks(groups, n_boot, max(1, BLOCK // codes.size), seed):
         yield counts[:, codes]
 
 
 def _left_out(groups: int, codes: IntArray) -> Iterator[FloatArray]:
-    """Row counts with one family left out each time, in blocks.
+    """Yield row counts with one family left out at a time, in blocks.
 
-    More than a thousand families are left out in 200 parts instead: one by one, the work would grow with the
-    square of their number. Sums over parts of m families have a skewness smaller by sqrt(m), and there are
-    fewer by m, so the acceleration estimates the same quantity.
+    More than `_MOST_LEFT_OUT` families are left out in `_PARTS` groups instead, since the work would grow
+    with the square of their number. Sums over groups of m families have a skewness smaller by sqrt(m), and
+    there are fewer by m, so the acceleration estimates the same quantity.
     """
     parts, member = (groups, codes) if groups <= _MOST_LEFT_OUT else (_PARTS, codes % _PARTS)
     size = max(1, BLOCK // codes.size)
@@ -356,9 +356,10 @@ def _left_out(groups: int, codes: IntArray) -> Iterator[FloatArray]:
 
 
 def extreme_change(raw: float, controlled: float) -> bool:
-    """AlpacaEval's warning, on fractions: control took the rate r below min(3r/4, r - 0.1) or likewise above.
+    """Return AlpacaEval's warning, on fractions: the controlled rate is below min(3r/4, r - 0.1), or likewise
+    above.
 
-    It says that the model of length may have failed, not that the answer is wrong. NaN: False.
+    It indicates that the length model may have failed. NaN: False.
     """
     low = min(raw * 0.75, raw - 0.1)
     high = max(raw + (1 - raw) / 4, raw + 0.1)
@@ -366,10 +367,9 @@ def extreme_change(raw: float, controlled: float) -> bool:
 
 
 def match_difficulties(instructions: Sequence[str], known: Mapping[str, float]) -> FloatArray | None:
-    """Difficulty of each instruction, by its text; None where any is unknown, so that only `minimal` is left.
+    """Return the difficulty of each instruction, by its text; None if any is unknown (use `minimal` then).
 
-    The published difficulties belong to the 805 AlpacaEval prompts and say nothing about other texts in the
-    same row of a table.
+    The published difficulties belong to the 805 AlpacaEval prompts; they must not be matched by row number.
     """
     if any(text not in known for text in instructions):
         return None

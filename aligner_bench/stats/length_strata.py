@@ -1,4 +1,4 @@
-"""Win rates where length can hardly matter, and where it does: the model-free company of the LC rate."""
+"""Win rates stratified by length difference: a model-free complement to the length-controlled rate."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from aligner_bench.stats.estimate import Estimate
 from aligner_bench.stats.winrate import win_rate
 
 MATCHED = 0.1
-"""Two answers are of matched length when they differ by at most this share of the longer one."""
+"""Maximum length difference of matched answers, as a share of the longer one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +32,9 @@ def length_matched(
     tolerance: float = MATCHED,
     level: float = 0.95,
 ) -> Estimate:
-    """Win rate over the pairs whose lengths differ by at most `tolerance` of the longer answer.
+    """Return the win rate over the pairs whose lengths differ by at most `tolerance` of the longer answer.
 
-    Arrays of shape (n,); lengths in one unit of any kind. No such pair: NaN.
+    Arrays of shape (n,); lengths in any common unit. NaN if no pair matches.
     """
     values = as_preferences(p)
     base, ours = (
@@ -55,7 +55,8 @@ def by_length_quantile(
     bins: int = 5,
     level: float = 0.95,
 ) -> list[LengthBin]:
-    """Win rate by quintile (or other quantile) of length difference candidate minus baseline.
+    """Return the win rate per quantile of the length difference (candidate minus baseline), by default
+    quintiles.
 
     Shortest first. Equal differences stay in one bin, so bins can differ in size and even be empty
     (NaN) in tied data.

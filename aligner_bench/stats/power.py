@@ -1,4 +1,4 @@
-"""What a sample can show: detectable effects, sample sizes, and the three-way gate."""
+"""Detectable effects, sample sizes, and the non-inferiority gate."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from aligner_bench.stats.estimate import Estimate
 GATE_CONFIDENCE = 0.95
 """Confidence of each one-sided bound of the gate (contract 11)."""
 LARGEST_N = 10**9
-"""A sample size beyond which a plan is no plan."""
+"""Upper bound of planned sample sizes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class GateDecision:
         lower: one-sided 95 % lower bound of (new - baseline).
         upper: one-sided 95 % upper bound.
         margin: the largest drop that is accepted, a positive fraction.
-        n_to_decide: prompts that would decide (see `noninferiority`); None where decided or unknown.
+        n_to_decide: prompts that would decide (see `noninferiority`); None if decided or unknown.
     """
 
     outcome: Literal["pass", "fail", "inconclusive"]
@@ -40,7 +40,7 @@ def _z(p: float) -> float:
 
 
 def mde(n: int, sd: float, level: float = 0.95, power: float = 0.8) -> float:
-    """Smallest effect that a two-sided test at this level finds with this power: (z_a + z_b) sd / sqrt(n).
+    """Return the smallest effect detectable at this level with this power: (z_a + z_b) sd / sqrt(n).
 
     sd is the standard deviation of one prompt's score (or paired difference), in the units of the effect.
     Infinite for n < 1. Miller 2024 (arXiv 2411.00640, section 5).
@@ -49,18 +49,18 @@ def mde(n: int, sd: float, level: float = 0.95, power: float = 0.8) -> float:
 
 
 def required_n(effect: float, sd: float, level: float = 0.95, power: float = 0.8) -> int:
-    """Prompts needed to find `effect` (not zero) with a two-sided test: the inverse of `mde`, rounded up."""
+    """Return the prompts needed to detect `effect` with a two-sided test: the inverse of `mde`."""
     if effect == 0:
         raise ValueError("no sample finds an effect of zero")
     return max(2, math.ceil(((_z((1 + level) / 2) + _z(power)) * sd / effect) ** 2))
 
 
 def noninferiority_n(margin: float, sd: float, power: float = 0.9, true_drop: float = 0.0) -> int:
-    """Prompts with which the gate decides rightly with this power when the true drop is `true_drop`.
+    """Return the prompts with which the gate decides correctly with this power if the true drop is
+    `true_drop`.
 
-    ((z_0.95 + z_power) sd / (margin - true_drop))^2: it passes a drop below the margin, fails one above. A
-    drop of 2 x margin needs as many as no drop. ValueError for a drop equal to the margin: nothing
-    decides that.
+    ((z_0.95 + z_power) sd / (margin - true_drop))^2: the gate passes a drop below the margin and fails one
+    above. A drop of 2 x margin needs as many as no drop. ValueError for a drop equal to the margin.
     """
     gap = abs(margin - true_drop)
     if gap == 0:
@@ -71,16 +71,16 @@ def noninferiority_n(margin: float, sd: float, power: float = 0.9, true_drop: fl
 def noninferiority(
     diff: Estimate | tuple[float, float, float], margin: float, n: int | None = None, assurance: float = 0.8
 ) -> GateDecision:
-    """The gate of contract 11 on (new - baseline).
+    """Decide the gate of contract 11 on (new - baseline).
 
     `diff` is an Estimate (best at level 0.90, whose ends are the two one-sided 95 % bounds; other levels are
     rescaled by normal quantiles, slightly wide for few families) or (mean, standard error, df).
     `margin` > 0. `n` is the number of prompts behind `diff` (an Estimate brings its own).
 
-    An inconclusive gate names the n of a fresh sample that decides, either way, with probability `assurance`
-    when the truth is as uncertain as this sample leaves it (normal around the mean; see `n_for_assurance`).
-    So it stays finite when the mean sits right at the margin. NaN or infinite bounds: inconclusive,
-    n unknown.
+    An inconclusive decision gives the n of a new sample that decides, either way, with probability
+    `assurance`, with the true difference distributed normally around the mean (see `n_for_assurance`); it is
+    finite even if the mean equals the margin. NaN or infinite bounds: inconclusive, n unknown. ValueError
+    for a margin that is not positive.
     """
     if not margin > 0:
         raise ValueError(f"margin must be positive, got {margin}")
@@ -96,7 +96,7 @@ def noninferiority(
 
 
 def _one_sided(diff: Estimate | tuple[float, float, float]) -> tuple[float, float, float, float]:
-    """(mean, standard error, L, U)."""
+    """Return (mean, standard error, L, U)."""
     if not isinstance(diff, Estimate):
         mean, se, df = diff
         half = float(stats.t.ppf(GATE_CONFIDENCE, df)) * se
@@ -109,11 +109,12 @@ def _one_sided(diff: Estimate | tuple[float, float, float]) -> tuple[float, floa
 
 
 def n_for_assurance(n: int, distance: float, assurance: float = 0.8) -> int:
-    """Size of a fresh sample that decides with probability `assurance`, at most `LARGEST_N`.
+    """Return the size of a new sample that decides with probability `assurance`, at most `LARGEST_N`.
 
-    `distance` is (mean + margin)/se of the n prompts at hand. With R = N/n and the truth normal around the
-    mean, the new distance is normal with mean `distance` sqrt(R) and variance R + 1, and the gate decides
-    when its size exceeds z_0.95 (assurance: O'Hagan, Stevens and Campbell 2005, Pharm. Stat. 4:187).
+    `distance` is (mean + margin)/se of the present n prompts. With R = N/n and the true difference normal
+    around the mean, the new distance is normal with mean `distance` sqrt(R) and variance R + 1; the gate
+    decides if its absolute value exceeds z_0.95 (assurance: O'Hagan, Stevens and Campbell 2005, Pharm. Stat.
+    4:187).
     """
     z = _z(GATE_CONFIDENCE)
 

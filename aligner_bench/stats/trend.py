@@ -1,4 +1,4 @@
-"""Does more of something, such as a model's size, go with more of a rate? Tests, where eyes see patterns."""
+"""Tests of a trend of a rate over an ordered factor, such as model size."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def slope_per_doubling(
     level: float = 0.95,
     span: float = 1.0,
 ) -> tuple[Estimate, float]:
-    """Mean change of a value for each doubling of size, with its interval and two-sided p value.
+    """Return the mean change of a value for each doubling of size, with its interval and two-sided p value.
 
     ``table`` is (blocks, sizes): each block, such as a prompt, has a value at every size. The least-squares
-    slope over log2(size) is taken within each block, so what is common to a block drops out; slopes are then
-    averaged with a cluster-robust t interval, ``clusters`` being the blocks' families. This is the regression
-    with block fixed effects and errors clustered by family.
+    slope over log2(size) is computed within each block, which removes block effects; slopes are then averaged
+    with a cluster-robust t interval, ``clusters`` being the blocks' families. This is the regression with
+    block fixed effects and errors clustered by family.
     ``span`` is the width of the range that values can take. p is NaN for fewer than two families. ValueError
     for fewer than two different sizes, or sizes that are not above 0.
     """
@@ -49,7 +49,7 @@ def _weights(sizes: Sequence[float], columns: int) -> FloatArray:
 
 
 def _p_of_mean(values: FloatArray, clusters: Labels) -> float:
-    """Two-sided p of "the mean is 0" by a cluster t test; 1 where all values are 0."""
+    """Return the two-sided p value of "the mean is 0" by a cluster t test; 1 if all values are 0."""
     if values.size == 0:
         return math.nan
     mean = float(values.mean())
@@ -62,10 +62,10 @@ def _p_of_mean(values: FloatArray, clusters: Labels) -> float:
 
 
 def page(table: ArrayLike) -> tuple[float, float]:
-    """Page's L over (blocks, treatments in the expected order), and its two-sided p value (Page 1963).
+    """Return Page's L over (blocks, treatments in the expected order) and its two-sided p value (Page 1963).
 
     The p value is twice the smaller of the two one-sided ones, at most 1. ValueError for fewer than three
-    treatments or two blocks, on which the test says nothing.
+    treatments or two blocks.
     """
     values = np.asarray(table, dtype=np.float64)
     if values.ndim != 2 or values.shape[0] < 2 or values.shape[1] < 3:

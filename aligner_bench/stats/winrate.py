@@ -1,4 +1,4 @@
-"""Every definition of a win rate that the papers and tools use, side by side and never mixed."""
+"""The definitions of a win rate that papers and tools use."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ DEFINITIONS: dict[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class WinCounts:
-    """How many of n prompts the candidate won, tied and lost."""
+    """Numbers of prompts that the candidate won, tied and lost, of n."""
 
     wins: int
     ties: int
@@ -43,7 +43,7 @@ class WinCounts:
 
 
 def counts(p: Values) -> WinCounts:
-    """Wins (p > 0.5), ties (p == 0.5) and losses (p < 0.5) of preferences p, shape (n,)."""
+    """Count wins (p > 0.5), ties (p == 0.5) and losses (p < 0.5) of preferences p, shape (n,)."""
     values = as_preferences(p)
     wins, losses = int((values > 0.5).sum()), int((values < 0.5).sum())
     return WinCounts(wins, values.size - wins - losses, losses, values.size)
@@ -56,12 +56,13 @@ def win_rate(
     categories: Labels = None,
     level: float = 0.95,
 ) -> Estimate:
-    """The win rate of the candidate by one of `DEFINITIONS`, a fraction (omega: -1 to 1), with its interval.
+    """Return the win rate of the candidate by one of `DEFINITIONS`, a fraction (omega: -1 to 1), with its
+    interval.
 
     `p` has shape (n,); `clusters` are family labels; `categories` are needed for `macro` only.
-    Shares of prompts get Wilson's interval where every prompt is its own family, a cluster-robust t interval
-    otherwise; means of graded values always get the t interval (see `mean_t` for data without spread: all
-    ties give discrete 0.5 with the doubt that unseen prompts leave, about 1.8/n on either side at 95 %).
+    Shares of prompts have Wilson's interval if every prompt is its own family, a cluster-robust t interval
+    otherwise; means of graded values always have the t interval (see `mean_t` for data without variance: if
+    all are ties, discrete is 0.5 with a margin of about 1.8/n on either side at 95 %).
     ValueError for an unknown definition, or `macro` without categories.
     """
     if definition not in DEFINITIONS:
@@ -85,20 +86,21 @@ def _subset(labels: Labels, keep: np.ndarray[tuple[int], np.dtype[np.bool_]]) ->
 
 
 def _share(hits: np.ndarray[tuple[int], np.dtype[np.bool_]], clusters: Labels, level: float) -> Estimate:
-    """Share of True: Wilson for families of one, cluster-robust t otherwise."""
+    """Return the share of True: Wilson for families of one, cluster-robust t otherwise."""
     if cluster_codes(clusters, hits.size)[1] == hits.size:
         return wilson(int(hits.sum()), hits.size, level)
     return mean_t(hits.astype(np.float64), clusters, level)
 
 
 def _macro(values: FloatArray, clusters: Labels, categories: Labels, level: float) -> Estimate:
-    """Unweighted mean of per-category strict rates; categories without a decided prompt are left out.
+    """Return the unweighted mean of per-category strict rates; categories without a decided prompt are
+    omitted.
 
-    Categories are strata of fixed number, so only the spread within them counts. Where no family crosses
-    categories their rates are independent, and the limits of each (Wilson or cluster t) are combined by
-    MOVER: L = m - sqrt(sum ((r_k - l_k)/K)^2), U likewise (Zou and Donner 2008, Stat. Med. 27:1693). Unlike a
-    pooled variance this keeps the doubt of a category that was won 10 of 10. Where families cross categories,
-    the linearised mean is summed by family instead (cluster t).
+    Categories are fixed strata, so only the variance within them counts. If no family crosses categories,
+    their rates are independent, and the limits of each (Wilson or cluster t) are combined by MOVER:
+    L = m - sqrt(sum ((r_k - l_k)/K)^2), U likewise (Zou and Donner 2008, Stat. Med. 27:1693). Unlike a pooled
+    variance this keeps the uncertainty of a category won 10 of 10. If families cross categories, the
+    linearised mean is summed by family instead (cluster t).
     """
     if categories is None:
         raise ValueError("the macro rate needs the category of every prompt")
@@ -115,7 +117,7 @@ def _macro(values: FloatArray, clusters: Labels, categories: Labels, level: floa
 
 
 def _crosses(strata: IntArray, families: IntArray) -> bool:
-    """Whether some family has prompts in more than one category."""
+    """Return whether some family has prompts in more than one category."""
     return len(set(zip(families.tolist(), strata.tolist(), strict=True))) > len(set(families.tolist()))
 
 

@@ -1,1 +1,1 @@
-"""Own data at rest: ledger, tables, run folder, seal."""
+"""Data at rest: the ledger, run folders with their tables, traces and seals; AlpacaEval's result files."""

@@ -1,4 +1,4 @@
-"""AlpacaEval's result files: finding them, and reading them with errors that name file and record.
+"""Find and read AlpacaEval's result files, with errors that name file and record.
 
 AlpacaEval 2 writes ``results/MODEL/model_outputs.json`` and ``MODEL/ANNOTATOR/annotations.json``, both
 JSON lists of flat records.
@@ -23,7 +23,7 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """One record of ``model_outputs.json``; ``before`` is what an aligner was given, if known."""
+    """One record of ``model_outputs.json``; ``before`` is the answer before correction, if known."""
 
     instruction: str
     text: str
@@ -50,7 +50,7 @@ class Annotation:
 
 @dataclass(frozen=True, slots=True)
 class ResultFile:
-    """A file with its records; ``model`` is the name of its MODEL folder, where it lies in one."""
+    """A file with its records; ``model`` is the name of its MODEL folder, if it is in one."""
 
     path: Path
     model: str | None
@@ -59,7 +59,7 @@ class ResultFile:
 
 
 def read_results(paths: Sequence[Path]) -> list[ResultFile]:
-    """All result files under the paths, each once, in order. UsageError for a path that holds none."""
+    """Read all result files under the paths, each once, in order. UsageError for a path without results."""
     found: dict[Path, ResultFile] = {}
     for path in paths:
         for file in _files(path):
@@ -88,7 +88,7 @@ def _sort_key(file: Path) -> tuple[str, bool, str]:
 def _read(path: Path) -> ResultFile:
     records = list(_records(path))
     if not records:
-        raise UsageError(f"{path}: holds no record")
+        raise UsageError(f"{path}: has no records")
     if path.name == ANNOTATIONS or "preference" in records[0][1]:
         annotations = tuple(_annotation(where, record) for where, record in records)
         return ResultFile(path, _model_of_annotations(path, annotations), annotations=annotations)
@@ -97,7 +97,7 @@ def _read(path: Path) -> ResultFile:
 
 
 def _model_of_outputs(path: Path) -> str | None:
-    """A folder is known as a MODEL folder by its annotations; else generators name themselves."""
+    """Return the name of the MODEL folder, recognised by its annotations; None if there are none."""
     beside = path.name == OUTPUTS and any(path.parent.glob(f"*/{ANNOTATIONS}"))
     return path.resolve().parent.name if beside else None
 
@@ -129,7 +129,7 @@ def _records(path: Path) -> Iterator[tuple[str, Record]]:
 
 
 def _syntax_error(path: Path, text: str, error: Exception) -> UsageError:
-    """Decode record by record up to the fault, to say which one it is in."""
+    """Decode record by record up to the error, to find the record that contains it."""
     decoder, at, number = json.JSONDecoder(), text.index("[") + 1, 1
     try:
         while True:
@@ -169,7 +169,7 @@ def _annotation(where: str, record: Record) -> Annotation:
 
 
 def _preference(record: Record, where: str) -> tuple[float | None, str]:
-    """AlpacaEval's own rules: 0 is an old spelling of 1.5, and what is not in [1, 2] is no preference."""
+    """Apply AlpacaEval's rules: 0 is a legacy value for 1.5; values outside [1, 2] are no preference."""
     if "preference" not in record:
         raise UsageError(f"{where}: preference: is missing; found: {one_line(', '.join(record))}")
     value = record["preference"]

@@ -1,8 +1,8 @@
-"""What a stored AlpacaEval annotation tells beyond its preference: what came first, and the judge's words.
+"""Convert stored AlpacaEval annotations to verdicts, inferring the order and an excerpt of the reply.
 
-AlpacaEval shows one order only, drawn for each pair, and stores it nowhere. The judge's raw reply tells of
-the order it saw (m is the first answer, M the second), the preference of the order of the file; where the two
-can be told apart, comparing them gives the order. Otherwise it is ``unknown``.
+AlpacaEval judges one randomly drawn order per pair and does not store it. The judge's raw reply refers to the
+order shown (m is the first answer, M the second), the stored preference to the order of the file; the order
+is inferred by comparing the two, and ``unknown`` if they do not determine it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _LONGEST = 200
 
 
 def order_of(annotation: Annotation) -> Order:
-    """The order that the judge saw. The candidate is AlpacaEval's second output."""
+    """Return the order that the judge saw. The candidate is AlpacaEval's second output."""
     shown = _shown_preference(annotation.raw, annotation.preference)
     if shown is None or annotation.preference is None:
         return "unknown"
@@ -32,8 +32,8 @@ def order_of(annotation: Annotation) -> Order:
     return "baseline_first" if straight else "candidate_first"
 
 
-def words_of(raw: object) -> str:
-    """The judge's reply, shortly, for people."""
+def reply_excerpt(raw: object) -> str:
+    """Return an excerpt of the judge's reply, for display."""
     mass = _masses(raw)
     if mass is not None:
         return f"P(first) = {mass[0]:.3f}, P(second) = {mass[1]:.3f}"
@@ -42,7 +42,7 @@ def words_of(raw: object) -> str:
 
 
 def _shown_preference(raw: object, preference: float | None) -> float | None:
-    """AlpacaEval's preference before it undid the switch: 1 for the first answer shown, 2 for the second."""
+    """Return AlpacaEval's preference as shown to the judge: 1 for the first answer, 2 for the second."""
     mass = _masses(raw)
     if mass is not None:
         graded = 1 + mass[1] / sum(mass)
@@ -54,7 +54,7 @@ def _shown_preference(raw: object, preference: float | None) -> float | None:
 
 
 def _masses(raw: object) -> tuple[float, float] | None:
-    """Probabilities of m and M as the first token; None where the reply does not hold them."""
+    """Return the probabilities of m and M as the first token; None if the reply does not contain them."""
     try:
         tokens: list[dict[str, Any]] = raw["logprobs"]["content"][0]["top_logprobs"]  # type: ignore[index]
         found = {token["token"]: math.exp(min(float(token["logprob"]), 0.0)) for token in tokens}
@@ -65,9 +65,9 @@ def _masses(raw: object) -> tuple[float, float] | None:
 
 
 def verdict_of(annotation: Annotation) -> Row:
-    """An annotation as a verdict: order, status, preference for the candidate, and the judge's words."""
+    """Return an annotation as a verdict: order, status, preference for the candidate, and reply excerpt."""
     if annotation.preference is None:
-        detail = "; ".join(filter(None, (annotation.problem, words_of(annotation.raw))))
+        detail = "; ".join(filter(None, (annotation.problem, reply_excerpt(annotation.raw))))
         return {"order": "unknown", "status": "unparsable", "preference": None, "detail": detail}
     preference = annotation.preference - 1
     identical = preference == 0.5 and annotation.candidate_text == annotation.baseline_text
@@ -75,5 +75,5 @@ def verdict_of(annotation: Annotation) -> Row:
         "order": order_of(annotation),
         "status": "tie" if preference == 0.5 else "ok",
         "preference": preference,
-        "detail": IDENTICAL if identical else words_of(annotation.raw),
+        "detail": IDENTICAL if identical else reply_excerpt(annotation.raw),
     }

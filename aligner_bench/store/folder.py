@@ -12,7 +12,7 @@ from aligner_bench.store.tables import COLUMNS, Row, Table, open_table, read_tab
 
 
 class RunFolder:
-    """A run folder on disk. UsageError where the path holds no manifest that can be read."""
+    """A run folder on disk. UsageError for a path without a readable manifest."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
@@ -26,15 +26,15 @@ class RunFolder:
             raise UsageError(f"{file}: is not a run's manifest ({error})") from error
 
     def rows(self, table: str) -> list[Row]:
-        """One table as plain rows, such as prompts, responses, verdicts, audits, inspectors or judges."""
+        """Return one table as plain rows, such as prompts, responses, verdicts or judges."""
         return read_table(table, self.path / f"{table}.parquet")
 
     def tables(self) -> Mapping[str, Table]:
-        """All tables; a row is made when it is looked at."""
+        """Return all tables; rows are converted on access."""
         if self._opened is None:
             self._opened = {name: open_table(name, self.path / f"{name}.parquet") for name in COLUMNS}
         return self._opened
 
     def keep(self, tables: Mapping[str, Table]) -> None:
-        """Use tables of this folder that are open already."""
+        """Use tables of this folder that are already open."""
         self._opened = tables

@@ -1,7 +1,7 @@
 """The ledger: a content-addressed store of finished work items, SQLite in WAL mode.
 
-A batch is written in one transaction, so after a kill at any instant its items are all there or none is.
-Results are JSON; keys are SHA-256 of canonical JSON made by the caller and never contain secrets.
+A batch is written in one transaction, so an interruption leaves all of its items or none. Values are JSON;
+keys are SHA-256 of canonical JSON made by the caller and never contain secrets.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 
 from aligner_bench.core.errors import UsageError
 
-# Values lie in the order in which they came and only the index on the random keys is scattered: with values
-# inside that index every insert into a large ledger would touch a page of its own.
+# Values are stored in insertion order and only the index on the random keys is scattered: with values inside
+# that index every insert into a large ledger would touch a separate page.
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS items (
   id INTEGER PRIMARY KEY,
@@ -34,7 +34,7 @@ _LOOKUP_CHUNK = 500
 
 
 class StageCount(NamedTuple):
-    """Items of one stage, and how often they were written: more writes than items means work done twice."""
+    """Items of one stage and number of writes; more writes than items means repeated work."""
 
     stage: str
     items: int
@@ -69,7 +69,7 @@ class Ledger:
         self._db.close()
 
     def get(self, keys: Iterable[str]) -> dict[str, Any]:
-        """The stored values of those keys that are finished."""
+        """Return the stored values of those keys that are in the ledger."""
         wanted = list(dict.fromkeys(keys))
         found: dict[str, Any] = {}
         for start in range(0, len(wanted), _LOOKUP_CHUNK):
@@ -82,7 +82,7 @@ class Ledger:
     def put(self, stage: str, values: Mapping[str, Any]) -> None:
         """Store a finished batch in one transaction."""
         now = time.time()
-        # ASCII JSON keeps lone surrogates, which SQLite's UTF-8 text would refuse.
+        # ASCII JSON preserves lone surrogates, which SQLite's UTF-8 text rejects.
         rows = [(key, stage, json.dumps(value, sort_keys=True), now) for key, value in values.items()]
         with self._db:
             self._db.executemany(
@@ -92,12 +92,12 @@ class Ledger:
             )
 
     def note(self, key: str) -> Any:
-        """What an engine has noted under a key, None where there is nothing."""
+        """Return the note that an engine stored under a key, or None."""
         row = self._db.execute("SELECT value FROM notes WHERE key = ?", (key,)).fetchone()
         return json.loads(row[0]) if row else None
 
     def set_note(self, key: str, value: Any) -> None:
-        """Keep a note at once; None removes it."""
+        """Store a note immediately; None removes it."""
         with self._db:
             if value is None:
                 self._db.execute("DELETE FROM notes WHERE key = ?", (key,))
@@ -107,7 +107,7 @@ class Ledger:
                 )
 
     def stats(self) -> list[StageCount]:
-        """Counts by stage."""
+        """Return the counts by stage."""
         rows: Sequence[tuple[str, int, int]] = self._db.execute(
             "SELECT stage, COUNT(*), SUM(writes) FROM items GROUP BY stage ORDER BY stage"
         ).fetchall()

@@ -1,7 +1,7 @@
-"""What a run's manifest records so that later edits of its files are found.
+"""Digests in a run's manifest that reveal later edits of its files.
 
-A seal is no signature: whoever rewrites rows, digests, leaderboard and report together, consistently, makes a
-run that verifies. It finds edits of single files, and lets two people see that they hold the same rows.
+A seal is not a signature: a consistent rewrite of rows, digests, leaderboard and report passes verification.
+It detects edits of single files, and shows whether two copies of a run hold the same rows.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SEAL = "seal"
 
 
 def table_digest(rows: Iterable[Row]) -> str:
-    """SHA-256 over the sorted digests of the rows: their order does not count, their number does."""
+    """Return the SHA-256 over the sorted digests of the rows; it depends on their number, not their order."""
     return hashlib.sha256(b"".join(sorted(_row_digest(row) for row in rows))).hexdigest()
 
 
@@ -30,14 +30,14 @@ def _row_digest(row: Row) -> bytes:
 
 
 def _spelled(value: Any) -> Any:
-    """JSON has no spelling for NaN and infinities; tables may hold them."""
+    """Return NaN and infinities, which JSON cannot represent, as text; other values unchanged."""
     return repr(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def sealed(manifest: Mapping[str, Any], tables: Mapping[str, Sequence[Row]]) -> dict[str, Any]:
-    """The manifest as plain JSON data, with the digests of the tables and of itself.
+    """Return the manifest as plain JSON data, with the digests of the tables and of itself.
 
-    ``tables`` must be as they were read back from disk, since storing changes types (1 becomes 1.0).
+    ``tables`` must have been read back from disk, since storing changes types (1 becomes 1.0).
     """
     plain: dict[str, Any] = json.loads(json.dumps(manifest, default=str))
     hashes = {suite["name"]: suite["content_hash"] for suite in plain["facts"]["suites"]}
@@ -45,7 +45,7 @@ def sealed(manifest: Mapping[str, Any], tables: Mapping[str, Sequence[Row]]) -> 
     plain[SEAL] = {
         "tables": {name: {"rows": len(rows), "sha256": table_digest(rows)} for name, rows in tables.items()},
         "judges": {row["judge"]: row["identity"] for row in tables["judges"]},
-        # Where hidden fields or unstorable text entered the hash, it cannot be made again from the rows.
+        # A hash that includes hidden fields or unstorable text cannot be recomputed from the rows.
         "suites_from_rows": sorted(name for name, known in hashes.items() if found.get(name) == known),
     }
     plain[SEAL]["manifest"] = manifest_digest(plain)
@@ -53,13 +53,13 @@ def sealed(manifest: Mapping[str, Any], tables: Mapping[str, Sequence[Row]]) -> 
 
 
 def manifest_digest(manifest: Mapping[str, Any]) -> str:
-    """SHA-256 of the manifest's canonical JSON without this very digest."""
+    """Return the SHA-256 of the manifest's canonical JSON without this digest."""
     seal = {key: value for key, value in manifest.get(SEAL, {}).items() if key != "manifest"}
     return digest({**manifest, SEAL: seal})
 
 
 def suite_hashes(prompts: Sequence[Row]) -> dict[str, str]:
-    """Suite -> the content hash that its rows give, as a suite without incorrect references has it."""
+    """Return suite -> content hash computed from its rows (without incorrect references)."""
     return {
         name: content_hash(_prompt(row).content_digest() for row in rows)
         for (name,), rows in group(prompts, "suite").items()

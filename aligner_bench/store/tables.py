@@ -1,4 +1,4 @@
-"""The tables of a run on disk: Parquet with fixed columns, written whole or not at all."""
+"""The tables of a run on disk: Parquet files with fixed columns, written atomically."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Row = dict[str, Any]
 _TEXT, _INT, _REAL, _BOOL, _TEXTS = "string", "int64", "double", "bool", "list<string>"
 _SPENT = {**dict.fromkeys(("calls", "prompt_tokens", "completion_tokens"), _INT), "cost": _REAL}
 _NOTHING_SPENT = dict.fromkeys(_SPENT, 0)
-_PART = 4096  # rows of a derived table that are written at once
+_PART = 4096  # rows per write
 _FAILED = ("error", "missing")
 _ONE_PIECE = 1 << 30
-_SMALL_GROUP = 50  # groups of fewer rows on average are made as plain lists
+_SMALL_GROUP = 50  # groups with fewer rows on average are returned as lists
 COLUMNS: Mapping[str, Mapping[str, str]] = {
     "prompts": {
         **dict.fromkeys(("suite", "prompt_id", "prompt", "category", "criterion", "family"), _TEXT),
@@ -79,7 +79,7 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
     "raters": dict.fromkeys(("rater", "kind", "identity", "description"), _TEXT),
 }
 LATER = ("canaries", "ratings", "rater_audits", "raters")
-"""Tables that runs of older versions do not have; a missing one is an empty one."""
+"""Tables that runs of older versions lack; a missing one is read as empty."""
 DERIVED: Mapping[str, Mapping[str, str]] = {
     "trajectories": {
         **dict.fromkeys(("suite", "prompt_id", "system"), _TEXT),
@@ -92,16 +92,16 @@ DERIVED: Mapping[str, Mapping[str, str]] = {
         **dict.fromkeys(("scores_offered", "hash_offered"), _TEXT),
     },
 }
-"""Tables that are made from the others, for people to read with their own tools; nothing here reads them."""
+"""Tables derived from the others, for use with other tools."""
 
 
 def columns_of(name: str) -> Mapping[str, str]:
-    """Column -> type of a table, derived ones included."""
+    """Return column -> type of a table, derived tables included."""
     return COLUMNS[name] if name in COLUMNS else DERIVED[name]
 
 
 def storable(value: Any) -> Any:
-    """Text without lone surrogates, which UTF-8 files cannot hold; they become U+FFFD, visibly."""
+    """Replace lone surrogates, which UTF-8 files cannot hold, by U+FFFD in text and lists of text."""
     if isinstance(value, str):
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, list):
@@ -123,7 +123,7 @@ def _schema(name: str) -> Any:
 
 
 def _arrow(name: str, rows: Sequence[Row]) -> Any:
-    """Rows as an Arrow table. KeyError for a row without one of the columns, save for what it cost."""
+    """Return rows as an Arrow table. KeyError for a row without one of the columns, except cost columns."""
     import pyarrow as pa
 
     whole = [_NOTHING_SPENT | row for row in rows]
@@ -132,7 +132,7 @@ def _arrow(name: str, rows: Sequence[Row]) -> Any:
 
 
 def write_table(name: str, rows: Iterable[Row], path: Path) -> None:
-    """Rows as Parquet, written as they come. KeyError for a row without a column, save for what it cost."""
+    """Write rows as Parquet in parts. KeyError for a row without one of the columns, except cost columns."""
     import pyarrow.parquet as pq
 
     left = iter(rows)
@@ -142,17 +142,17 @@ def write_table(name: str, rows: Iterable[Row], path: Path) -> None:
 
 
 class Draft:
-    """The tables of a run while it goes on, in a folder beside the run's; they take its place at the end.
+    """The tables of an unfinished run, in a temporary folder beside the run folder.
 
-    Rows are written as they come. Without ``finish`` nothing of them stays: a run that was stopped has its
-    finished work in the ledger, and the run folder holds whole tables or none.
+    ``finish`` moves them into the run folder, which therefore holds complete tables or none. Without it they
+    are deleted; an interrupted run has its finished work in the ledger.
     """
 
     def __init__(self, target: Path) -> None:
         self._target = target
         self._folder = target.parent / f".{target.name}.draft"
         self._writers: dict[str, Any] = {}
-        self.failed = False  # has any row a status that the next run should try to mend?
+        self.failed = False  # whether any row has a status that the next run should retry
 
     def __enter__(self) -> Draft:
         shutil.rmtree(self._folder, ignore_errors=True)  # of a run that was killed
@@ -165,13 +165,13 @@ class Draft:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def add(self, name: str, rows: Sequence[Row]) -> None:
-        """More rows of a table."""
+        """Add rows to a table."""
         if rows:
             self._writer(name).write_table(_arrow(name, rows))
             self.failed = self.failed or any(row.get("status") in _FAILED for row in rows)
 
     def finish(self) -> None:
-        """Close all tables, also those without rows, and put them where they belong."""
+        """Close all tables, including empty ones, and move them into the run folder."""
         for name in COLUMNS:
             self._writer(name).close()
         self._target.mkdir(parents=True, exist_ok=True)
@@ -187,13 +187,13 @@ class Draft:
 
 
 class Table(Sequence[Row]):
-    """Rows of an Arrow table, made as they are looked at: a hundred thousand answers stay small."""
+    """Rows of an Arrow table, converted to dicts on access to bound memory."""
 
     _CHUNK = 1024
 
     def __init__(self, data: Any, places: Any = None) -> None:
         self._data = data
-        self._places = places  # which rows of ``data``, in order; None: all
+        self._places = places  # row numbers of ``data``, in order; None: all
 
     def __len__(self) -> int:
         return int(self._data.num_rows if self._places is None else len(self._places))
@@ -216,7 +216,7 @@ class Table(Sequence[Row]):
         return self._rows(place, place + 1)[0]
 
     def grouped(self, *columns: str) -> dict[tuple[Any, ...], Sequence[Row]]:
-        """As ``group``: large groups as tables of their own, many small ones as lists of rows."""
+        """Group as ``group``: large groups as tables of their own, many small ones as lists of rows."""
         import numpy as np
 
         parts = self._data if self._places is None else self._data.take(self._places)
@@ -242,7 +242,7 @@ class Table(Sequence[Row]):
 
 
 def open_table(name: str, path: Path) -> Table:
-    """A stored table; UsageError for a missing, broken or differently shaped file."""
+    """Open a stored table; UsageError for a missing or unreadable file or a missing column."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -258,17 +258,17 @@ def open_table(name: str, path: Path) -> Table:
     if absent:
         raise UsageError(f"{path}: column {absent[0]!r} is missing; expected the {name} table of a run")
     wanted = table.select(list(columns_of(name)))
-    # In one piece rows are found much faster; text columns of more than 2 GiB cannot be in one piece.
+    # Access is faster in one chunk, but a text column of more than 2 GiB does not fit in one.
     return Table(wanted.combine_chunks() if wanted.nbytes < _ONE_PIECE else wanted)
 
 
 def read_table(name: str, path: Path) -> list[Row]:
-    """All rows of a stored table, as ``open_table`` finds them."""
+    """Read all rows of a stored table; errors as in ``open_table``."""
     return list(open_table(name, path))
 
 
 def group(rows: Iterable[Row], *columns: str) -> dict[tuple[Any, ...], Sequence[Row]]:
-    """Rows by the values of some columns, groups in order of first appearance."""
+    """Group rows by the values of some columns, groups in order of first appearance."""
     if isinstance(rows, Table):
         return rows.grouped(*columns)
     groups: dict[tuple[Any, ...], list[Row]] = {}

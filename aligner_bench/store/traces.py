@@ -1,7 +1,7 @@
-"""Traces read back: every step of a corrector with the scores and texts before and after it.
+"""Parse traces: every step of a corrector with the scores and texts before and after it.
 
-The ``trace`` column of the responses is the only source; ``trajectories.parquet`` is derived from it, for
-people who want to look at steps with other tools, and ``verify`` derives it again.
+The ``trace`` column of the responses is the only source; ``trajectories.parquet`` is derived from it for use
+with other tools, and ``verify`` recomputes it.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ REWRITES = ("correct", "reject", "candidate")
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """One step after the first. ``text`` and ``after`` are of the answer as it then stands.
+    """One step after the first. ``text`` and ``after`` are the answer after the step and its scores.
 
-    For rewrites that were not kept (``reject``) and those that only stand for choice (``candidate``)
-    ``offered`` and ``offered_scores`` are of what was written.
+    For rejected rewrites (``reject``) and for ``candidate`` steps, ``offered`` and ``offered_scores`` are the
+    written text and its scores.
     """
 
     step: int
@@ -42,12 +42,12 @@ class Move:
 
     @property
     def written(self) -> str:
-        """What the actor wrote, kept or not."""
+        """The text that the actor wrote, kept or not."""
         return self.text if self.offered is None else self.offered
 
     @property
     def written_scores(self) -> Scores:
-        """The scores of what the actor wrote, kept or not."""
+        """The scores of the text that the actor wrote, kept or not."""
         return self.after if self.offered is None else self.offered_scores
 
 
@@ -61,7 +61,7 @@ class Trace:
 
 
 def read_trace(text: str) -> Trace:
-    """The trace column of one row. ValueError, KeyError or TypeError for what no run writes."""
+    """Parse the trace column of one row. ValueError, KeyError or TypeError for an invalid trace."""
     steps: list[Mapping[str, Any]] = json.loads(text)
     begun = bool(steps) and steps[0]["action"] == "start"
     now: str | None = steps[0]["text"] if begun else None
@@ -99,10 +99,10 @@ def _move(step: Mapping[str, Any], now: str | None, scores: Scores) -> Move:
 
 
 def trajectory_rows(responses: Iterable[Row]) -> Iterator[Row]:
-    """The rows of ``trajectories.parquet``: one for the start of each trace and one for each move.
+    """Yield the rows of ``trajectories.parquet``: one for the start of each trace and one for each move.
 
     Scores are JSON objects by inspector, hashes are SHA-256 of the texts. After a ``reject`` the answer is
-    the one from before it; scores and hash of what was rejected are those ``offered``.
+    the previous one; the columns ``*_offered`` hold scores and hash of the rejected text.
     """
     for row in responses:
         trace = read_trace(row["trace"])
@@ -116,8 +116,8 @@ def trajectory_rows(responses: Iterable[Row]) -> Iterator[Row]:
 def _start_row(text: str, scores: Scores) -> Row:
     empty: Row = {"inspector": "", "threshold": None, "order": [], "batch": ""}
     nothing = dict.fromkeys(("scores_before", "hash_before", "scores_offered", "hash_offered"))
-    known = {"scores_after": _json(scores), "hash_after": _hash(text)}
-    return {"step": 0, "actor": "upstream", "action": "start", **empty, **nothing, **known}
+    after = {"scores_after": _json(scores), "hash_after": _hash(text)}
+    return {"step": 0, "actor": "upstream", "action": "start", **empty, **nothing, **after}
 
 
 def _move_row(move: Move) -> Row:
@@ -139,7 +139,7 @@ def _move_row(move: Move) -> Row:
 
 
 def _hash(text: str) -> str:
-    """Of the text as it is stored, so that it is the hash of the answer in responses.parquet too."""
+    """Return the hash of the text as stored, equal to the hash of the answer in responses.parquet."""
     return sha256_text(storable(text))
 
 

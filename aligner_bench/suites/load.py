@@ -1,4 +1,4 @@
-"""Loading a suite: the definition, the first source that can be had, its count and its hash."""
+"""Load a suite: read its definition and the first available source, and check row count and hash."""
 
 from __future__ import annotations
 
@@ -16,20 +16,21 @@ from aligner_bench.suites.sources import OpenSource, Place, UnavailableError, op
 from aligner_bench.suites.spec import SUFFIXES, Sample, Source, Subset, SuiteSpec
 from aligner_bench.suites.types import Prompt, Suite, content_hash
 
+NO_SOURCE = "no source is available"
 _WHAT = "a suite definition"
 
 
 class SourceMissingError(UsageError):
-    """None of a suite's sources can be had on this machine; the message says what was tried."""
+    """None of a suite's sources is available; the message lists what was tried."""
 
 
 def suite_names() -> list[str]:
-    """The packaged suites, sorted."""
+    """Return the sorted names of the packaged suites."""
     return sorted(path.stem for path in packaged_dir("suites").glob("*.yaml"))
 
 
 def definition_path(name_or_path: str) -> Path:
-    """The YAML file of a packaged suite's name or of a path; UsageError with the nearest valid name."""
+    """Return the YAML file of a packaged suite or of a path; UsageError with the nearest valid name."""
     packaged = packaged_dir("suites") / f"{name_or_path}.yaml"
     if name_or_path in suite_names():
         return packaged
@@ -40,7 +41,7 @@ def definition_path(name_or_path: str) -> Path:
 
 
 def read_spec(path: Path) -> SuiteSpec:
-    """The validated definition at `path`."""
+    """Return the validated definition at `path`."""
     if path.suffix.lower() in SUFFIXES:
         raise UsageError(f"{path}: is a data file; expected {_WHAT} (YAML) that names it as a source")
     return validated(SuiteSpec, read_yaml(path, _WHAT))
@@ -51,9 +52,9 @@ def load_suite(
 ) -> Suite:
     """Load a packaged suite by name, or any suite by the path of its YAML file.
 
-    `NAME:SUBSET` is the same as `subset=SUBSET`. Local sources are looked for under `data_dir`, else under
-    the folder that ALIGNER_BENCH_DATA names. `hub=False` leaves hub sources alone. Raises UsageError for a
-    faulty definition or row, for a count or hash other than the declared one, and where no source can be had.
+    `NAME:SUBSET` is equivalent to `subset=SUBSET`. Local sources are read from `data_dir`, else from the
+    folder ALIGNER_BENCH_DATA. `hub=False` skips hub sources. Raises UsageError for an invalid definition or
+    row, for a count or hash other than the declared one, and if no source is available.
     """
     if subset is None and ":" in name_or_path and not Path(name_or_path).exists():
         name_or_path, _, subset = name_or_path.rpartition(":")
@@ -80,11 +81,11 @@ def _load_all(spec: SuiteSpec, sources: list[Source], place: Place) -> Suite:
             tried.append(str(reason))
             continue
         return _first_good(spec, source, readings)
-    raise SourceMissingError(f"suite {spec.name}: no source could be had; tried: " + "; ".join(tried))
+    raise SourceMissingError(f"suite {spec.name}: {NO_SOURCE}; tried: " + "; ".join(tried))
 
 
 def _first_good(spec: SuiteSpec, source: Source, readings: list[OpenSource]) -> Suite:
-    """The first reading without fault; the last one's fault if all have one."""
+    """Return the first reading without errors; if all have errors, raise the error of the last."""
     for reading in readings[:-1]:
         try:
             return _read(spec, source, reading)
@@ -96,7 +97,7 @@ def _first_good(spec: SuiteSpec, source: Source, readings: list[OpenSource]) -> 
 def stream(
     spec: SuiteSpec, source: Source, reading: OpenSource, on_error: ErrorSink = raise_error
 ) -> Iterator[tuple[str, Prompt]]:
-    """Every prompt of a reading with the `file:line` it came from, in order, one at a time."""
+    """Yield every prompt of a reading with its origin `file:line`, in order."""
     for part in reading.parts:
         mapper = RowMapper(spec, source, part.columns, part.label)
         for line, prompt in mapper.prompts(part.rows(on_error), on_error):
@@ -108,10 +109,7 @@ def _read(spec: SuiteSpec, source: Source, reading: OpenSource) -> Suite:
     places: dict[str, str] = {}
     for where, prompt in stream(spec, source, reading):
         if prompt.prompt_id in places:
-            first = places[prompt.prompt_id]
-            raise UsageError(
-                f"{where}: prompt_id: {prompt.prompt_id!r} stands here a second time; first at {first}"
-            )
+            raise duplicate_error(where, prompt.prompt_id, places[prompt.prompt_id])
         places[prompt.prompt_id] = where
         prompts.append(prompt)
     found_hash = content_hash(prompt.content_digest() for prompt in prompts)
@@ -131,8 +129,13 @@ def _read(spec: SuiteSpec, source: Source, reading: OpenSource) -> Suite:
     )
 
 
+def duplicate_error(where: str, prompt_id: str, first: str) -> UsageError:
+    """Return the error for a `prompt_id` that occurs at `where` and, before it, at `first` (`file:line`)."""
+    return UsageError(f"{where}: prompt_id: duplicate {prompt_id!r}; first at {first}")
+
+
 def check_expected(spec: SuiteSpec, source: Source, reading: OpenSource, rows: int, found_hash: str) -> None:
-    """UsageError naming the source and what was found, if the count or the hash is not the declared one."""
+    """Raise UsageError with source and finding if the row count or the hash is not the declared one."""
     where = f"suite {spec.name}, source {reading.title}"
     if rows == 0:
         raise UsageError(f"{where}: has no rows")
@@ -167,7 +170,7 @@ def _narrowed(path: Path, spec: SuiteSpec, suite: Suite, name: str, subset: Subs
 
 
 def _sampled(path: Path, name: str, ids: list[str], sample: Sample) -> list[str]:
-    """`random.seed(seed); random.sample(ids, n)` over the ids in sorted order."""
+    """Return `random.seed(seed); random.sample(ids, n)` over the sorted ids."""
     if sample.n > len(ids):
         raise UsageError(f"{path}: subset {name!r}: sample: n is {sample.n}, but there are {len(ids)} rows")
     return random.Random(sample.seed).sample(sorted(ids), sample.n)

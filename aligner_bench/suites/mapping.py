@@ -1,4 +1,4 @@
-"""From a row of a data file to a prompt, by the columns that the definition declares."""
+"""Map rows of a data file to prompts, by the columns that the definition declares."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from aligner_bench.suites.spec import Column, Columns, Match, Source, SuiteSpec
 from aligner_bench.suites.types import Message, Prompt
 
 TEXT_HASH_DIGITS = 12
-# Column names tried, in this order, where the definition names none.
+# Default column names, tried in this order if the definition declares none.
 GUESSES = {
     "prompt_id": ("prompt_id", "id"),
     "text": ("text", "prompt", "instruction", "question", "input"),
@@ -25,22 +25,21 @@ GUESSES = {
     "incorrect": ("incorrect",),
     "history": ("history",),
 }
-_LISTS = ("references", "incorrect")
 _PLACEHOLDER = re.compile(r"\{(?P<name>[^{}:]+)(?::(?P<width>0?\d+)d)?\}")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def text_hash(text: str) -> str:
-    """What `{text_hash}` stands for in templates: 12 hexadecimal digits of the SHA-256 of `text`."""
+    """Return the value of `{text_hash}` in templates: 12 hexadecimal digits of the SHA-256 of `text`."""
     return sha256_text(text)[:TEXT_HASH_DIGITS]
 
 
 class _FieldError(Exception):
-    """A fault in one field of a row; the caller knows file and line."""
+    """An error in one field of a row; the caller adds file and line."""
 
 
 class RowMapper:
-    """Turns rows into prompts for one file: finds the columns, fills templates, checks every value."""
+    """Convert the rows of one file to prompts: resolve columns, fill templates, check every value."""
 
     def __init__(self, spec: SuiteSpec, source: Source, columns: Columns, label: str) -> None:
         self._spec = spec
@@ -55,7 +54,7 @@ class RowMapper:
         }
 
     def prompts(self, rows: Iterator[Row], on_error: ErrorSink = raise_error) -> Iterator[tuple[int, Prompt]]:
-        """Each row's line and prompt. Errors name file, line and field."""
+        """Yield the line and prompt of each row. Errors name file, line and field."""
         kept = 0
         for line, data in rows:
             try:
@@ -68,7 +67,7 @@ class RowMapper:
                 on_error(UsageError(f"{self._label}:{line}: {one_line(str(error))}"))
 
     def _resolve(self, first: Mapping[str, Any]) -> dict[str, list[Column]]:
-        """The columns of each field: the declared ones, else the guesses that the first row has."""
+        """Return the columns of each field: the declared ones, else defaults found in the first row."""
         resolved: dict[str, list[Column]] = {}
         for field, guesses in GUESSES.items():
             declared = getattr(self._columns, field)
@@ -115,14 +114,14 @@ class RowMapper:
         return _lookup(columns[0], data) if columns else None
 
     def _one(self, field: str, data: Mapping[str, Any], row: int, text: str) -> str | None:
-        """The field's text, or None where it has no column or an empty optional one."""
+        """Return the field's text, or None if it has no column or an empty optional one."""
         if not self._has(field) or self._resolved is None:
             return None
         column = self._resolved[field][0]
         return _checked(field, _replaced(column, _scalar(field, _value(column, data, row, text))))
 
     def _many(self, field: str, data: Mapping[str, Any], row: int, text: str) -> tuple[str, ...]:
-        """All values of the field's columns, blank ones and repetitions left out."""
+        """Return all values of the field's columns without blank and repeated ones."""
         found: list[str | None] = []
         for column in (self._resolved or {}).get(field, []):
             for value in _listed(column, _value(column, data, row, text)):
@@ -155,11 +154,11 @@ def _lookup(column: Column, data: Mapping[str, Any]) -> object:
 def _value(column: Column, data: Mapping[str, Any], row: int, text: str) -> object:
     if column.template is None:
         return _lookup(column, data)
-    known: dict[str, Any] = {"row": row, "text_hash": text_hash(text)}
+    builtin: dict[str, Any] = {"row": row, "text_hash": text_hash(text)}
 
     def fill(match: re.Match[str]) -> str:
         name, width = match["name"], match["width"]
-        value = known[name] if name in known else _cell(data, name)
+        value = builtin[name] if name in builtin else _cell(data, name)
         try:
             return format(int(str(value)), f"{width}d") if width else str(value)
         except (TypeError, ValueError):
@@ -169,7 +168,7 @@ def _value(column: Column, data: Mapping[str, Any], row: int, text: str) -> obje
 
 
 def _scalar(field: str, value: object) -> str | None:
-    """Text as it stands, stripped of nothing; whole numbers as ids; everything else is a fault."""
+    """Return text unchanged and integers as text (not for `text`); raise _FieldError otherwise."""
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, int) and not isinstance(value, bool) and field != "text":
@@ -184,11 +183,11 @@ def _replaced(column: Column, value: str | None) -> str | None:
 
 
 def _checked(field: str, value: str | None) -> str | None:
-    """None for blank text; a fault for half surrogate pairs, which no tokenizer and no file can take."""
+    """Return None for blank text; raise _FieldError for lone surrogates, which are not valid Unicode."""
     if value is None or not value.strip():
         return None
     if _SURROGATE.search(value):
-        raise _FieldError(f"{field}: has half a surrogate pair, which is no Unicode text")
+        raise _FieldError(f"{field}: has a lone surrogate, which is not valid Unicode")
     return value
 
 

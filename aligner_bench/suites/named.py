@@ -14,11 +14,11 @@ from aligner_bench.suites.use import SuiteUse
 
 
 class NamedSuite(SuiteUse):
-    """A packaged suite, or a YAML file beside the experiment."""
+    """A packaged suite, or a suite defined in a YAML file next to the experiment."""
 
     kind: str = Field("named", exclude=True, description="the kind of suite")
     name: str = Field(description="a packaged suite, NAME:SUBSET, or the path of a YAML file")
-    subset: str | None = Field(None, description="a part that the suite's definition names")
+    subset: str | None = Field(None, description="a subset declared in the suite's definition")
 
     @property
     def label(self) -> str:
@@ -26,7 +26,7 @@ class NamedSuite(SuiteUse):
         return f"{self.name}:{self.subset}" if self.subset else self.name
 
     def load(self, data_dir: Path | None, anchor: Callable[[Path], Path]) -> Suite:
-        """The suite from the first of its sources that can be had."""
+        """Load the suite from the first available source."""
         is_file = self.name.endswith((".yaml", ".yml"))
         name = str(anchor(Path(self.name))) if is_file else self.name
         suite = load_suite(name, data_dir=data_dir, subset=self.subset)

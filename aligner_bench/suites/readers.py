@@ -1,4 +1,4 @@
-"""Streaming readers: one row at a time, each with the line (or record number) it came from."""
+"""Streaming readers: one row at a time, each with its line or record number."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from aligner_bench.suites.spec import SUFFIXES, Format
 
 ErrorSink = Callable[[UsageError], None]
 _BATCH_ROWS = 1024
-# A field of a CSV may be a whole conversation; the csv module stops at 128 KiB unless told otherwise.
+# A CSV field may hold a whole conversation; the default limit of the csv module is 128 KiB.
 _CSV_FIELD_LIMIT = 1 << 27
 
 
@@ -26,12 +26,12 @@ class Row(NamedTuple):
 
 
 def raise_error(error: UsageError) -> None:
-    """The usual sink: the first error ends the reading."""
+    """Raise the first error: the default error sink."""
     raise error
 
 
 def format_of(path: Path, declared: Format | None = None) -> Format:
-    """The declared format, else the one that the file's suffix says."""
+    """Return the declared format, else the format of the file's suffix."""
     if declared is not None:
         return declared
     try:
@@ -41,10 +41,10 @@ def format_of(path: Path, declared: Format | None = None) -> Format:
 
 
 def read_rows(path: Path, declared: Format | None = None, on_error: ErrorSink = raise_error) -> Iterator[Row]:
-    """The rows of a JSONL, JSON (one array), CSV or Parquet file, in file order.
+    """Yield the rows of a JSONL, JSON (one array), CSV or Parquet file, in file order.
 
-    Errors go to `on_error`; where that returns, reading goes on with the next row (JSON and Parquet files
-    and broken CSV quoting end there).
+    Errors go to `on_error`; if it returns, reading continues with the next row (reading stops at an error in
+    JSON or Parquet files and at invalid CSV quoting).
     """
     kind = format_of(path, declared)
     if path.is_dir():
@@ -58,7 +58,7 @@ def read_rows(path: Path, declared: Format | None = None, on_error: ErrorSink = 
 
 
 def _text_lines(path: Path, on_error: ErrorSink) -> Iterator[tuple[int, str]]:
-    """Decoded lines with their numbers, ends kept; lines end at LF only, as JSONL wants."""
+    """Yield decoded lines with their numbers, line ends included; only LF ends a line, as in JSONL."""
     with path.open("rb") as file:
         for number, raw in enumerate(file, start=1):
             if number == 1:
@@ -101,7 +101,7 @@ def _brief(error: Exception) -> str:
 
 
 def _json(path: Path, on_error: ErrorSink) -> Iterator[Row]:
-    """One array, decoded record by record: the objects are never all in memory, the file's text is."""
+    """Yield the objects of one array, decoded one at a time; only the file's text is held in memory."""
     text = "".join(line for _, line in _text_lines(path, raise_error))
     decoder = json.JSONDecoder()
     at = _skip_space(text, 0)
@@ -136,9 +136,7 @@ def _csv(path: Path, on_error: ErrorSink) -> Iterator[Row]:
         if not header or not any(header):
             raise UsageError(f"{path}:1: expected a header line with column names")
         if len(set(header)) < len(header):
-            raise UsageError(
-                f"{path}:1: a column name stands in the header twice: {one_line(', '.join(header))}"
-            )
+            raise UsageError(f"{path}:1: duplicate column name in the header: {one_line(', '.join(header))}")
         line = reader.line_num + 1
         for cells in reader:
             if cells and len(cells) != len(header):

@@ -1,4 +1,4 @@
-"""Where the rows come from: beside the definition, under the data folder, or the hub."""
+"""Open the sources of a suite: next to the definition, under the data folder, or on the hub."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ REVISION_VARIABLE = "ALIGNER_BENCH_REVISION_"
 
 
 class UnavailableError(Exception):
-    """A source cannot be had on this machine; the message says what was tried and what would help."""
+    """A source is not available; the message says what was tried and how to provide it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where to look: the folder of the definition and the data folder, if there is one."""
+    """The folders to search: that of the definition and the data folder, if any."""
 
     suite: str
     definition_dir: Path
@@ -32,7 +32,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class OpenPart:
-    """One readable file or hub split: how errors call it, its columns, and its rows (readable repeatedly)."""
+    """One file or hub split: its label in errors, its columns, and its rows (readable repeatedly)."""
 
     label: str
     columns: Columns
@@ -41,14 +41,14 @@ class OpenPart:
 
 @dataclass(frozen=True, slots=True)
 class OpenSource:
-    """Parts that together are the suite. `title` names the source without machine-specific folders."""
+    """The parts that make up the suite. `title` names the source without machine-specific folders."""
 
     title: str
     parts: tuple[OpenPart, ...]
 
 
 def resolve_data_dir(given: Path | None) -> Path | None:
-    """The data folder: as given, else from ALIGNER_BENCH_DATA; UsageError if it is not a folder."""
+    """Return the data folder: as given, else from ALIGNER_BENCH_DATA; UsageError if it is not a folder."""
     from_environment = os.environ.get(DATA_DIR_VARIABLE)
     folder = given if given is not None else Path(from_environment) if from_environment else None
     if folder is not None and not folder.is_dir():
@@ -58,7 +58,7 @@ def resolve_data_dir(given: Path | None) -> Path | None:
 
 
 def open_source(source: Source, place: Place) -> list[OpenSource]:
-    """The readings of one source: more than one where a local path is a pattern that fits several files.
+    """Return the readings of one source; several if a local path is a pattern that matches several files.
 
     Raises UnavailableError if there is none.
     """
@@ -101,7 +101,7 @@ def _file_part(source: Source, part: Part, path: Path) -> OpenPart:
 
 
 def _pinned_revision(source: Source, place: Place) -> str:
-    """The commit to read: from the definition, else from the environment; never a moving branch."""
+    """Return the commit to read: from the definition, else from the environment; never a branch."""
     if source.revision is not None:
         return source.revision
     variable = REVISION_VARIABLE + "".join(c if c.isalnum() else "_" for c in place.suite.upper())
@@ -130,7 +130,7 @@ def _hub_part(source: Source, part: Part, revision: str, title: str) -> OpenPart
         hint = MissingExtraError("datasets", "hub", "reading a data set from the hub")
         raise UnavailableError(f"{title} ({hint})") from None
     dataset = str(source.dataset)
-    # The client warns at every retry; what matters of it is in the one line below.
+    # The client warns at every retry; the error below reports the reason once.
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     try:
         if part.path is not None:

@@ -1,4 +1,4 @@
-"""What a suite is made of."""
+"""The values that make up a suite: messages, prompts, suites."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """One question. `family` groups prompts that are not independent; `history` holds earlier turns."""
+    """One prompt. `family` groups prompts that are not independent; `history` holds earlier turns."""
 
     prompt_id: str
     text: str
@@ -32,7 +32,7 @@ class Prompt:
     history: tuple[Message, ...] = ()
 
     def content_digest(self) -> bytes:
-        """32 bytes that stand for everything in the prompt, its id included."""
+        """Return a digest of 32 bytes of all fields of the prompt, including its id."""
         turns = [[turn.role, turn.content] for turn in self.history]
         row = [self.prompt_id, self.text, self.category, self.criterion, self.family]
         content = canonical_json([*row, self.references, self.incorrect, turns])
@@ -40,20 +40,20 @@ class Prompt:
 
 
 def content_hash(digests: Iterable[bytes]) -> str:
-    """SHA-256 over the sorted prompt digests, so that the order of rows changes nothing.
+    """Return the SHA-256 over the sorted prompt digests; the order of rows does not matter.
 
-    Sorting digests instead of ids keeps the hash of a streamed file within 32 bytes a row.
+    Sorting digests instead of ids needs only 32 bytes per row when streaming.
     """
     return hashlib.sha256(b"".join(sorted(digests))).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """A set of prompts in source order, with where it came from and a hash of its content.
+    """A set of prompts in source order, with its source and a hash of its content.
 
-    `categories` are in declared order; those in `relevant` come first in charts. `source` names the source
-    that was loaded, without machine-specific folders. `approximate` marks a subset that only resembles the
-    published one; `note` says why.
+    `categories` are in declared order; those in `relevant` come first in charts. `source` names the loaded
+    source, without machine-specific folders. `approximate` marks a subset that is not exactly the published
+    one; `note` gives the reason.
     """
 
     name: str
@@ -73,7 +73,9 @@ class Suite:
         return len(self.prompts)
 
     def narrowed(self, keep: Iterable[str]) -> Suite:
-        """The suite with only the prompts whose ids are in `keep`, in suite order, hashed anew."""
+        """Return the suite with only the prompts whose ids are in `keep`, in suite order, with a new content
+        hash.
+        """
         wanted = frozenset(keep)
         prompts = tuple(p for p in self.prompts if p.prompt_id in wanted)
         present = {p.category for p in prompts}
@@ -86,9 +88,9 @@ class Suite:
         )
 
     def limit(self, n: int, seed: int = 0) -> Suite:
-        """A seeded subset of at most `n` prompts, spread evenly over the categories, in suite order.
+        """Return a seeded subset of at most `n` prompts, balanced over the categories, in suite order.
 
-        Which prompts are taken depends on their ids, the categories and the seed, never on the row order.
+        The selection depends on ids, categories and seed, never on the row order.
         Raises ValueError if `n` is below 1.
         """
         if n < 1:
@@ -101,7 +103,7 @@ def _rank(seed: int, kind: str, name: str) -> str:
 
 
 def _balanced(prompts: Iterable[Prompt], n: int, seed: int) -> list[str]:
-    """Ids taken one from each category in turn; categories and ids in seeded random order."""
+    """Return ids taken from each category in turn; categories and ids in seeded random order."""
     by_category: dict[str, list[str]] = defaultdict(list)
     for prompt in prompts:
         by_category[prompt.category].append(prompt.prompt_id)

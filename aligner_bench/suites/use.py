@@ -14,22 +14,22 @@ from aligner_bench.suites.types import Suite
 
 
 class SuiteUse(Kind):
-    """A suite in an experiment. A subclass declares its fields and implements ``label`` and ``load``."""
+    """A suite in an experiment. Subclasses declare their fields and implement ``label`` and ``load``."""
 
     registry: ClassVar[Registry] = SUITES
 
     kind: str = Field(description="the kind of suite")
-    limit: int | None = Field(None, ge=1, description="most prompts: a seeded part, balanced over categories")
-    max_new_tokens: int | None = Field(None, ge=1, description="for every system on this suite alike")
+    limit: int | None = Field(None, ge=1, description="maximum prompts: a seeded, balanced subset")
+    max_new_tokens: int | None = Field(None, ge=1, description="maximum new tokens per answer")
 
     @classmethod
     def short_form(cls, value: object) -> object:
-        """A suite's name alone stands for a named suite."""
+        """Expand a suite's name into a named suite."""
         return {"name": value} if isinstance(value, str) else value
 
     @classmethod
     def short_form_schema(cls) -> dict[str, Any]:
-        """A suite's name, as a string."""
+        """Return the JSON Schema of a suite's name."""
         return {"type": "string", "description": "a packaged suite, NAME:SUBSET, or the path of a YAML file"}
 
     @property
@@ -38,8 +38,8 @@ class SuiteUse(Kind):
         raise TypeError(f"{type(self).__name__} does not implement label")
 
     def load(self, data_dir: Path | None, anchor: Callable[[Path], Path]) -> Suite:
-        """The suite in full, called by its label; ``limit`` is applied later.
+        """Load the whole suite, named by its label; the caller applies ``limit``.
 
-        ``anchor`` makes a path relative to the experiment file. UsageError where no source can be had.
+        ``anchor`` resolves a path relative to the experiment file. UsageError if no source is available.
         """
         raise TypeError(f"{type(self).__name__} does not implement load")

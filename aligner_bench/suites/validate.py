@@ -1,4 +1,4 @@
-"""Checking a suite or a data file of any size: every fault with its line, in bounded memory."""
+"""Validate a suite or a data file of any size: every error with its line, in bounded memory."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 from aligner_bench.core.errors import UsageError
-from aligner_bench.suites.load import check_expected, read_spec, stream
+from aligner_bench.suites.load import NO_SOURCE, check_expected, duplicate_error, read_spec, stream
 from aligner_bench.suites.readers import read_rows
 from aligner_bench.suites.sources import (
     OpenPart,
@@ -29,7 +29,7 @@ _DIGEST_BYTES = 32
 
 @dataclass(slots=True)
 class SourceCheck:
-    """What was found in one source: counts, the content hash, and the first faults with their lines."""
+    """The result of checking one source: counts, content hash, and the first errors with their lines."""
 
     source: str
     rows: int = 0
@@ -42,7 +42,7 @@ class SourceCheck:
 
     @property
     def ok(self) -> bool:
-        """No fault was found (a source that could not be had counts as unchecked, not as faulty)."""
+        """Whether no error was found; a source that is not available is unchecked, not an error."""
         return not self.errors
 
     @property
@@ -51,7 +51,7 @@ class SourceCheck:
         return self.characters / self.rows if self.rows else 0.0
 
     def report(self, error: UsageError) -> None:
-        """Keep the first faults, count the rest."""
+        """Add an error; keep the first `MAX_ERRORS`, count the rest."""
         if len(self.errors) < MAX_ERRORS:
             self.errors.append(str(error))
         else:
@@ -59,10 +59,10 @@ class SourceCheck:
 
 
 def validate(path: Path, *, data_dir: Path | None = None) -> list[SourceCheck]:
-    """Check a suite definition with every packaged or local source that it has, or a bare data file.
+    """Check a suite definition with all its packaged and local sources, or a data file without definition.
 
-    Memory is about 40 bytes a row, whatever the rows hold (but the text of a JSON array is held whole).
-    Faults of rows are collected in the result; a definition that cannot be read raises UsageError.
+    Memory is about 40 bytes per row (the text of a JSON array is held in full). Errors of rows are collected
+    in the result; a definition that cannot be read raises UsageError.
     """
     if path.suffix.lower() in SUFFIXES:
         return [_check(*_bare(path))]
@@ -71,12 +71,12 @@ def validate(path: Path, *, data_dir: Path | None = None) -> list[SourceCheck]:
     checks = [check for source in spec.sources for check in _check_source(spec, source, place)]
     if all(check.skipped for check in checks) and any(source.kind != "hub" for source in spec.sources):
         tried = "; ".join(check.skipped for check in checks)
-        raise UsageError(f"{path}: no source could be had; tried: {tried}")
+        raise UsageError(f"{path}: {NO_SOURCE}; tried: {tried}")
     return checks
 
 
 def _bare(path: Path) -> tuple[SuiteSpec, Source, OpenSource]:
-    """A data file as if a definition without column names stood beside it."""
+    """Return a data file wrapped in a definition without column names."""
     source = Source(kind="packaged", path=path.name)
     spec = SuiteSpec(name="data", version="0", licence="unknown", sources=[source])
     part = OpenPart(str(path), Columns(), lambda on_error: read_rows(path, None, on_error))
@@ -85,7 +85,9 @@ def _bare(path: Path) -> tuple[SuiteSpec, Source, OpenSource]:
 
 def _check_source(spec: SuiteSpec, source: Source, place: Place) -> Iterator[SourceCheck]:
     if source.kind == "hub":
-        yield SourceCheck(f"hub {source.dataset}", skipped=f"hub {source.dataset} (validate reads no hub)")
+        yield SourceCheck(
+            f"hub {source.dataset}", skipped=f"hub {source.dataset} (validate skips hub sources)"
+        )
         return
     try:
         readings = open_source(source, place)
@@ -120,7 +122,7 @@ def _id_hash(prompt: Prompt) -> int:
 
 
 def _content_hash(digests: bytearray) -> str:
-    """`types.content_hash` over digests laid end to end, sorted in place instead of as objects."""
+    """Compute `types.content_hash` over concatenated digests, sorted in place instead of as objects."""
     from hashlib import sha256
 
     import numpy as np
@@ -133,7 +135,7 @@ def _content_hash(digests: bytearray) -> str:
 def _report_duplicates(
     spec: SuiteSpec, source: Source, reading: OpenSource, hashes: array[int], check: SourceCheck
 ) -> None:
-    """Ids that occur twice. Only where hashes collide are the rows read again, for their lines."""
+    """Report duplicate ids. Rows are read again, for their lines, only if id hashes collide."""
     import numpy as np
 
     ordered = np.sort(np.frombuffer(hashes, dtype=np.uint64)) if hashes else np.empty(0, np.uint64)
@@ -145,5 +147,4 @@ def _report_duplicates(
         if _id_hash(prompt) in repeated:
             first = first_seen.setdefault(prompt.prompt_id, where)
             if first != where:
-                name = f"prompt_id: {prompt.prompt_id!r}"
-                check.report(UsageError(f"{where}: {name} stands here a second time; first at {first}"))
+                check.report(duplicate_error(where, prompt.prompt_id, first))

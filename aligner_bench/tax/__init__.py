@@ -1,1 +1,1 @@
-"""The alignment tax: what correction costs in capability, by lm-eval's tasks with and without the aligner."""
+"""The alignment tax: the capability lost by correction, measured by lm-eval's tasks with and without it."""

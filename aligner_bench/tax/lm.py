@@ -1,4 +1,4 @@
-"""A system of ours as lm-eval sees a model: it generates, and lm-eval counts."""
+"""Expose a system as an lm-eval model that generates answers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _NEW_TOKENS = 256
 
 
 class Question(NamedTuple):
-    """What a task asks: ``item`` names it among the recorded outputs of a replayed model."""
+    """A task's question; ``item`` identifies it among the recorded outputs of a replayed model."""
 
     item: str
     text: str
@@ -23,7 +23,7 @@ Answerer = Callable[[Sequence[Question]], list[str]]
 
 
 def make_lm(answer: Answerer) -> Any:
-    """An ``lm_eval`` model that asks ``answer``. Tasks that score given continuations cannot be asked."""
+    """Return an ``lm_eval`` model that calls ``answer``. Only generation tasks are supported."""
     from lm_eval.api.model import LM
 
     class System(LM):  # type: ignore[misc]
@@ -42,7 +42,7 @@ def make_lm(answer: Answerer) -> Any:
 def _cannot_score() -> UsageError:
     return UsageError(
         "tax: this task scores given continuations by their probability; an aligner rewrites answers, so "
-        "only tasks that generate (output_type: generate_until) can be asked"
+        "only generation tasks (output_type: generate_until) are supported"
     )
 
 
@@ -58,7 +58,7 @@ def _question(request: Any) -> Question:
 
 
 def check_installed() -> str:
-    """lm-eval's version; MissingExtraError without it."""
+    """Return the version of lm-eval; MissingExtraError if it is not installed."""
     from importlib.metadata import PackageNotFoundError, version
 
     try:

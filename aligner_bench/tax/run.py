@@ -1,4 +1,4 @@
-"""Tasks through a system and through its upstream alone: the paired difference is the tax."""
+"""Compute the tax: paired differences of task scores between a system and its upstream alone."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from aligner_bench.tax.tasks import SUITE, load_tasks
 
 
 class Score(NamedTuple):
-    """One question's score, whether more is better, and the family that the question is of."""
+    """One question's score, whether higher is better, and the question's family."""
 
     value: float
     up: bool
@@ -28,7 +28,7 @@ class Score(NamedTuple):
 
 
 class Scores(NamedTuple):
-    """(task, metric) -> question -> score; and which tasks these are."""
+    """(task, metric) -> question -> score, and the identities of the tasks."""
 
     by_metric: dict[tuple[str, str], dict[str, Score]]
     tasks: list[TaxTask]
@@ -44,7 +44,7 @@ def tax(
     margin: float | None = None,
     data_dir: Path | None = None,
 ) -> TaxReport:
-    """The tax of corrected systems (all of them by default); ``margin`` in points.
+    """Compute the tax of corrected systems (default: all); ``margin`` in percentage points.
 
     UsageError for unknown systems and tasks, and for systems without a corrector.
     """
@@ -102,7 +102,7 @@ def _chosen(experiment: Experiment, names: Sequence[str]) -> dict[str, SystemSpe
 def _answerer(
     upstream: str, corrector: CorrectorSpec | None, experiment: Experiment, services: Services
 ) -> Callable[[Sequence[Question]], list[str]]:
-    """Questions through the upstream, and through the corrector where there is one; failures are empty."""
+    """Return a function that answers questions by upstream and corrector, if any; failures are empty."""
 
     def answer(questions: Sequence[Question]) -> list[str]:
         requests = [
@@ -124,12 +124,12 @@ def _answer(done: Completion) -> Answer:
 
 
 def _scores(answer: Any, tasks: Sequence[Any], manager: Any, limit: int | None) -> Scores:
-    """What lm-eval makes of the answers, question by question."""
+    """Return lm-eval's scores of the answers, per question."""
     import logging
 
     from lm_eval import simple_evaluate
 
-    logging.getLogger("lm_eval").setLevel(logging.ERROR)  # it reports every setting it was not given
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)  # it logs every unset setting
     found = simple_evaluate(
         model=make_lm(answer),
         tasks=list(tasks),
@@ -199,13 +199,13 @@ def _sentence(row: TaxRow) -> str:
     numbers = row.difference
     ends = [None if x is None else 100 * x for x in (numbers.value, numbers.lower, numbers.upper)]
     shown = ["?" if x is None else f"{x:+.1f}" for x in ends]
-    said = f"{row.system} on {row.task} ({row.metric}): {100 * row.without:.1f} without, "
-    said += f"{100 * row.with_:.1f} with the corrector; {shown[0]} points (90 % {shown[1]} to {shown[2]}), "
-    said += f"n = {row.n}, {row.n_lost} lost, {row.n_gained} gained"
+    text = f"{row.system} on {row.task} ({row.metric}): {100 * row.without:.1f} without, "
+    text += f"{100 * row.with_:.1f} with the corrector; {shown[0]} points (90 % {shown[1]} to {shown[2]}), "
+    text += f"n = {row.n}, {row.n_lost} lost, {row.n_gained} gained"
     if row.outcome is None:
-        return said + "."
+        return text + "."
     more = f"; about {row.n_to_decide:,} questions would decide" if row.n_to_decide else ""
-    return f"{row.outcome.upper()} {said}{more if row.outcome == 'inconclusive' else ''}."
+    return f"{row.outcome.upper()} {text}{more if row.outcome == 'inconclusive' else ''}."
 
 
 def _overall(rows: Sequence[TaxRow]) -> Any:

@@ -1,4 +1,4 @@
-"""The published shape of a tax."""
+"""The schema of a tax report."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ class TaxSample(Published):
     metric: str
     system: str
     doc_id: str
-    family: str | None = Field(None, description="of suites whose prompts come in families")
+    family: str | None = Field(None, description="prompt family, for suites with families")
     without: float
     with_: float = Field(alias="with")
 
 
 class TaxTask(Published):
-    """Which task this is: equal ones asked the same questions and took the same answers for right."""
+    """Identity of a task: equal values mean the same questions and the same targets."""
 
     task: str
-    version: str = Field(description="the suite's, or what lm-eval's task states")
+    version: str = Field(description="version of the suite or of lm-eval's task")
     content_hash: str = Field(description="SHA-256 of each question's number, prompt and target")
 
 
@@ -44,7 +44,7 @@ class TaxRow(Published):
     difference: Number = Field(
         description="with - without, paired, signed so that more is better; one-sided 95 % bounds"
     )
-    n_lost: int = Field(description="questions on which the score fell")
+    n_lost: int = Field(description="questions on which the score decreased")
     n_gained: int
     p_value: float = Field(description="exact McNemar test of lost against gained")
     outcome: Outcome | None = Field(description="against the margin: contract 11; None without a margin")
@@ -53,7 +53,7 @@ class TaxRow(Published):
 
 
 class TaxReport(Published):
-    """Everything that the tasks found. No times in it."""
+    """The results of all tasks. Contains no times."""
 
     schema_version: Literal[1] = 1
     experiment: str

@@ -1,4 +1,4 @@
-"""Tasks by name: one of lm-eval's, a task file of one's own, or a suite of ours with reference answers."""
+"""Load tasks by name: a task of lm-eval, a task file, or a suite with reference answers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ METRIC = "correct"
 
 
 def load_tasks(names: list[str], data_dir: Path | None, max_new_tokens: int) -> tuple[list[Any], Any]:
-    """What ``lm_eval.simple_evaluate`` takes as tasks, and its task manager. UsageError for unknown ones."""
+    """Return the tasks for ``lm_eval.simple_evaluate`` and its task manager. UsageError for unknown tasks."""
     from lm_eval.tasks import TaskManager
 
     files = [Path(name) for name in names if _is_file(name)]
@@ -27,7 +27,7 @@ def load_tasks(names: list[str], data_dir: Path | None, max_new_tokens: int) -> 
 
 
 def _is_file(name: str) -> bool:
-    """A task of lm-eval by its file; suites may be files, too."""
+    """Return whether a name is an lm-eval task file; a suite's file has the prefix ``suite:``."""
     return name.endswith((".yaml", ".yml")) and not name.startswith(SUITE)
 
 
@@ -54,7 +54,9 @@ def _task_name(file: Path) -> str:
 
 
 def _suite_task(name: str, data_dir: Path | None, max_new_tokens: int) -> Any:
-    """A suite's prompts, right where a reference answer is matched (``judges/match.py``)."""
+    """Return a task of a suite's prompts; an answer is correct if it matches a reference
+    (``texts/match.py``).
+    """
     from datasets import Dataset
     from lm_eval.api.task import ConfigurableTask
 
@@ -70,7 +72,7 @@ def _suite_task(name: str, data_dir: Path | None, max_new_tokens: int) -> Any:
         if p.references
     ]
     if not rows:
-        raise UsageError(f"tax: suite {name!r} has no reference answers, so nothing can be right in it")
+        raise UsageError(f"tax: suite {name!r} has no reference answers, so its answers cannot be scored")
     config = {
         "task": f"{SUITE}{suite.name}",
         "custom_dataset": lambda **_: {"test": Dataset.from_list(rows)},

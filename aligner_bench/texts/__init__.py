@@ -1,1 +1,1 @@
-"""Own pure functions on texts: reference match, refusal rules, edits, copies."""
+"""Pure functions on texts: reference matching, refusal rules, edit distance and the reference-copy screen."""

@@ -1,4 +1,4 @@
-"""The reference-copy screen: outputs that repeat the answers they will be compared with."""
+"""Reference-copy screen: find outputs that repeat the reference answers they are compared with."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class CopyScreen:
-    """How many of `n` outputs repeat a reference answer; `identical` ones share their prefix too.
+    """Number of `n` outputs that repeat a reference answer; `prefix_sharing` includes `identical`.
 
-    `ids` holds the prompts whose output shares its prefix with the reference, in the outputs' order;
-    `identical_ids` those that equal it.
+    `ids` are the prompts whose output shares its prefix with the reference, in the order of the outputs;
+    `identical_ids` those whose output equals it.
     """
 
     identical: int
@@ -24,8 +24,8 @@ class CopyScreen:
 def copy_screen(outputs: Mapping[str, str], references: Mapping[str, str], prefix: int = 100) -> CopyScreen:
     """Compare stripped outputs with stripped references, prompt by prompt.
 
-    Two texts share a prefix if their first `prefix` characters are equal, so shorter texts must be equal as
-    a whole. Prompts without a reference are not counted, nor are two blank texts: nothing was copied.
+    Two texts share a prefix if their first `prefix` characters are equal; shorter texts must be equal.
+    Prompts without a reference and blank outputs are not counted. ValueError if `prefix` is below 1.
     """
     if prefix < 1:
         raise ValueError(f"a prefix must have at least 1 character, not {prefix}")

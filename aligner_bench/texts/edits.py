@@ -1,4 +1,4 @@
-"""How far apart two texts are, in tokens that do not depend on any model."""
+"""Edit distance between two texts, in tokens that do not depend on any model."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import re
 from typing import NamedTuple
 
 TOKENISER = "words and marks"
-"""Runs of letters, digits and underscores are one token, every other character that is no space is one.
-Scripts written without spaces (Chinese, Japanese) are cut into single letters."""
+"""Name of the tokeniser: a run of letters, digits and underscores is one token, any other non-space
+character is one. Chinese and Japanese text is split into single characters."""
 _TOKEN = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|[^\W\u3040-\u30ff\u3400-\u9fff]+|[^\w\s]")
 
 
@@ -21,18 +21,18 @@ class Edit(NamedTuple):
 
     @property
     def ratio(self) -> float:
-        """Ji et al. 2024, J08: distance over the *original's* length; can exceed 1. An empty original
-        counts as one token long."""
+        """Distance divided by the length of the original (Ji et al. 2024, J08); can exceed 1. An empty
+        original counts as one token."""
         return self.distance / max(self.before, 1)
 
 
 def tokens(text: str) -> list[str]:
-    """The text's tokens (see ``TOKENISER``), as they are written."""
+    """Return the text's tokens (see ``TOKENISER``), not normalised."""
     return _TOKEN.findall(text)
 
 
 def edit(old: str, new: str) -> Edit:
-    """The rewrite of ``old`` into ``new`` in tokens."""
+    """Return the token counts of rewriting ``old`` into ``new``."""
     from rapidfuzz.distance import LCSseq, Levenshtein
 
     numbers: dict[str, int] = {}
@@ -43,5 +43,5 @@ def edit(old: str, new: str) -> Edit:
 
 
 def edit_ratio(old: str, new: str) -> float:
-    """Token edit distance over the length of ``old``."""
+    """Return the token edit distance divided by the length of ``old`` in tokens."""
     return edit(old, new).ratio

@@ -1,1 +1,1 @@
-"""Own the check that a run is what it says."""
+"""Verification of runs: recompute every published number and check every file against its seal."""

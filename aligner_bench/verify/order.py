@@ -1,6 +1,6 @@
-"""Rows back in the order in which a run's files show them, so that a re-ordered table gives the same page.
+"""Sort rows in the order in which a run's files show them, so that a reordered table gives the same page.
 
-The order carries no claim: it only decides which of several equal sentences or table lines comes first.
+The order has no effect on values; it only determines which of several equal sentences or lines comes first.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ def restored(
     prompts: Iterable[tuple[str, str]],
     comparisons: Sequence[tuple[str, str]],
 ) -> dict[str, list[Row]]:
-    """The tables sorted as a run writes them.
+    """Return the tables sorted as a run writes them.
 
     ``board`` is the parsed ``leaderboard.json`` and ``prompts`` the (suite, prompt_id) of the page's answers;
-    what they do not name keeps its place at the end.
+    other rows follow in their given order.
     """
     judges = _places(_names(board, "judges", "judge"))
     systems = _places(_names(board, "systems", "system"))

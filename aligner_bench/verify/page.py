@@ -1,4 +1,4 @@
-"""A report's file against the run: its claim ledger, and where the same code made it, its very text."""
+"""Check a report file against the run: its claim ledger and, if the same code rendered it, its text."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def page_faults(
     made: Sequence[Claim],
     note: Callable[[str], None],
 ) -> list[str]:
-    """One line a fault. ValueError for a file whose ledger cannot be read."""
+    """Return one line per fault. ValueError for a file whose claim ledger cannot be read."""
     html = file.read_text("utf-8")
     blocks = _LEDGER.findall(html)
     if len(blocks) != 1:
@@ -39,21 +39,21 @@ def page_faults(
     queries = {claim.path: claim.query for claim in made}
     faults = list(differing(file.name, written, made))
     faults += [
-        f"{file.name}: the query of {path} is not the one that made it"
+        f"{file.name}: the query of {path} is not the recomputed one"
         for path, _, query in ledger["claims"]
         if queries.get(path, query) != query
     ]
     if ledger.get("renderer") == _renderer():
         return faults + _text_faults(file.name, html, tables, manifest, results)
     note(
-        f"{file.name}: other code made this page, so its text was not compared, only the ledger in it; "
-        "`aligner-bench report` makes it again"
+        f"{file.name}: rendered by a different version, so only its claim ledger was compared, not its text; "
+        "`aligner-bench report` renders it again"
     )
     return faults
 
 
 def prompts_shown(file: Path) -> list[tuple[str, str]]:
-    """(suite, prompt_id) of the page's answers in their order; empty where that cannot be read."""
+    """Return (suite, prompt_id) of the page's answers in their order; empty if unreadable."""
     try:
         found = _PAYLOAD.search(file.read_text("utf-8"))
         data = json.loads(_decoded(found[2])) if found else {}
@@ -63,7 +63,7 @@ def prompts_shown(file: Path) -> list[tuple[str, str]]:
 
 
 def _decoded(text: str) -> str:
-    """The payload as JSON: equal data may be compressed in more than one way. ValueError if it is none."""
+    """Decode the payload to JSON, since equal data can be compressed differently. ValueError if invalid."""
     try:
         return zlib.decompress(base64.b64decode(text, validate=True)).decode("ascii")
     except (binascii.Error, zlib.error) as error:
@@ -83,7 +83,7 @@ def _text_faults(
     manifest: Mapping[str, Any],
     results: Results,
 ) -> list[str]:
-    """The page made again: any other line in the file is a fault."""
+    """Render the page again and report each differing line of the file."""
     from aligner_bench.views.answers import answers
     from aligner_bench.views.report import render
 
@@ -92,7 +92,7 @@ def _text_faults(
 
 
 def _comparable(html: str) -> str:
-    """Without the ledger, answers unpacked, floats short enough for the rounding of every processor."""
+    """Return the page without its ledger, answers unpacked, floats rounded to 9 significant digits."""
     plain = _PAYLOAD.sub(lambda found: found[1] + _unpacked(found[2]) + found[3], _LEDGER.sub(r"\1\3", html))
     return _LONG.sub(lambda found: f"{float(found[0]):.9g}", plain)
 
@@ -114,13 +114,13 @@ def _lines(name: str, ours: Sequence[str], theirs: Sequence[str]) -> Iterator[st
     for _, i1, i2, j1, j2 in changed[:_SHOWN]:
         old, new = "\n".join(ours[i1:i2]), "\n".join(theirs[j1:j2])
         what = "the answers' data" if 'id="payload"' in old + new else "the text"
-        yield f"{name}:{j1 + 1}: {what} is not what the rows give: {_apart(old, new)}"
+        yield f"{name}:{j1 + 1}: {what} differs from the rows: {_difference(old, new)}"
     if len(changed) > _SHOWN:
-        yield f"{name}: {len(changed) - _SHOWN} more places are not what the rows give"
+        yield f"{name}: {len(changed) - _SHOWN} more places differ from the rows"
 
 
-def _apart(old: str, new: str, around: int = 40) -> str:
-    """The first place where two texts part, with what stands there."""
+def _difference(old: str, new: str, around: int = 40) -> str:
+    """Return the first position where two texts differ, with its context."""
     pairs = enumerate(zip(old, new, strict=False))
     start = next((i for i, (a, b) in pairs if a != b), min(len(old), len(new)))
     here, there = (text[max(0, start - around) : start + around].strip() for text in (new, old))

@@ -1,4 +1,4 @@
-"""Faults that show in the ratings themselves: gaps, strangers, and labels that do not follow."""
+"""Check ratings for missing and unknown rows and for contradictory labels."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FAILED = ("error", "empty")
 
 
 def rating_faults(tables: Tables) -> Iterator[str]:
-    """One line a fault; an honest run has none."""
+    """Return one line per fault in the ratings; empty for an unmodified run."""
     ratings = tables.get("ratings", ())
     known = {row["rater"] for row in tables.get("raters", ())}
     for name in ("ratings", "rater_audits"):
@@ -38,10 +38,10 @@ def _where(row: Row) -> str:
 
 
 def _labels(ratings: Sequence[Row], answers: Mapping[tuple[str, str, str], Row]) -> Iterator[str]:
-    """A label goes with the status ok and with an answer that is there."""
+    """Check that a label has the status ok and an existing answer."""
     for row in ratings:
         if row["label"] not in (_LABELS if row["status"] == "ok" else (None,)):
-            yield f"{_where(row)}: the label {row['label']} does not go with the status {row['status']!r}"
+            yield f"{_where(row)}: the label {row['label']} contradicts the status {row['status']!r}"
         answer = answers.get((row["suite"], row["prompt_id"], row["system"]))
         if answer is None or (row["side"] == "before" and answer["upstream"] is None):
             yield f"{_where(row)}: there is no answer to rate"
@@ -58,7 +58,7 @@ def _text(row: Row, answers: Mapping[tuple[str, str, str], Row]) -> str | None:
 def _same_text_same_label(
     ratings: Sequence[Row], answers: Mapping[tuple[str, str, str], Row]
 ) -> Iterator[str]:
-    """Equal texts of one prompt were rated once, so they have one label."""
+    """Check that equal texts of one prompt, which are rated once, have one label."""
     seen: dict[tuple[str, str, str, str], Row] = {}
     for row in ratings:
         text = _text(row, answers)
@@ -70,7 +70,7 @@ def _same_text_same_label(
 
 
 def _complete(ratings: Sequence[Row], tables: Tables) -> Iterator[str]:
-    """A rater that rates a suite rates every answer to it, and the upstream's before each correction."""
+    """Check that a rater rates every answer to its suites, and every upstream's answer before correction."""
     sides = {(suite, rater) for suite, rater in group(ratings, "suite", "rater")}
     held = {(r["rater"], r["suite"], r["prompt_id"], r["system"], r["side"]) for r in ratings}
     for suite, rater in sides:

@@ -1,6 +1,6 @@
-"""Faults that show in the rows themselves: gaps, doubles, strangers, and verdicts that do not follow.
+"""Check rows for missing, duplicate and unknown rows, and for verdicts that contradict the answers.
 
-Every check here needs the tables alone; numbers and seals are checked in ``verify``.
+These checks need only the tables; numbers and seals are checked in ``verify``.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ _UNIQUE = {
 
 
 def row_faults(tables: Tables, manifest: Mapping[str, Any]) -> list[str]:
-    """One line a fault; an honest run has none. Lines name suite, prompt and system or judge."""
+    """Return one line per fault, naming suite, prompt and system or judge; empty for an unmodified run."""
     return [
-        *_doubles(tables),
+        *_duplicates(tables),
         *_answers_complete(tables, manifest),
         *_verdicts_complete(tables),
         *_known_judges(tables, manifest),
@@ -41,7 +41,7 @@ def _where(row: Row, columns: Sequence[str]) -> str:
     return ", ".join(f"{column} {row[column]!r}" for column in columns)
 
 
-def _doubles(tables: Tables) -> Iterator[str]:
+def _duplicates(tables: Tables) -> Iterator[str]:
     for name, columns in _UNIQUE.items():
         for rows in group(tables.get(name, ()), *columns).values():
             if len(rows) > 1:
@@ -56,7 +56,7 @@ def _prompts_of(tables: Tables) -> dict[str, dict[str, Row]]:
 
 
 def _answers_complete(tables: Tables, manifest: Mapping[str, Any]) -> Iterator[str]:
-    """Every system that answers a suite answers each of its prompts."""
+    """Check that every system that answers a suite answers each of its prompts."""
     prompts = _prompts_of(tables)
     found = group(tables["responses"], "suite", "system")
     experiment = manifest.get("experiment")
@@ -77,11 +77,11 @@ def _coverage(
         if prompt_id not in seen:
             yield f"{table}.parquet: {who} has no row for {suite}/{prompt_id}"
     for prompt_id in sorted(seen - set(known)):
-        yield f"{table}.parquet: {who} has a row for {suite}/{prompt_id}, which is no prompt of the run"
+        yield f"{table}.parquet: {who} has a row for {suite}/{prompt_id}, which is not a prompt of the run"
 
 
 def _verdicts_complete(tables: Tables) -> Iterator[str]:
-    """Every comparison judges each prompt of its suite: in all orders it uses, or once if imported."""
+    """Check that every comparison judges each prompt of its suite: in all its orders, or once if imported."""
     prompts = _prompts_of(tables)
     imported = {row["judge"] for row in tables["judges"] if row["kind"] == "imported"}
     for key, rows in group(tables["verdicts"], "suite", "judge", "candidate", "baseline").items():
@@ -90,7 +90,7 @@ def _verdicts_complete(tables: Tables) -> Iterator[str]:
         yield from _coverage("verdicts", who, suite, rows, prompts)
         orders = {row["order"] for row in rows} - {"none"}
         pairs = group(rows, "prompt_id")
-        # Where no pair was judged twice, each had its own order, as AlpacaEval draws it.
+        # If no pair was judged twice, each has its own order, as drawn by AlpacaEval.
         once = judge in imported or all(len(pair) == 1 for pair in pairs.values())
         for (prompt_id,), pair in pairs.items():
             held = {row["order"] for row in pair}
@@ -105,11 +105,11 @@ def _known_judges(tables: Tables, manifest: Mapping[str, Any]) -> Iterator[str]:
         for judge in sorted({row["judge"] for row in tables.get(table, ())} - known):
             yield f"{table}.parquet: judge {judge!r} is not in judges.parquet"
     for pair in sorted({(row["candidate"], row["baseline"]) for row in tables["verdicts"]} - compared):
-        yield f"verdicts.parquet: {pair[0]} against {pair[1]} is no comparison of the manifest"
+        yield f"verdicts.parquet: {pair[0]} against {pair[1]} is not a comparison of the manifest"
 
 
 def _correctness(tables: Tables) -> Iterator[str]:
-    """``correct`` is a function of text and references: made again."""
+    """Recompute ``correct``, a function of text and references."""
     from aligner_bench.texts.match import matches
 
     prompts = _prompts_of(tables)
@@ -126,7 +126,7 @@ def _correctness(tables: Tables) -> Iterator[str]:
 
 
 def _verdicts_follow(tables: Tables) -> Iterator[str]:
-    """Verdicts that can be derived again: by the references, of equal texts, of answers that failed."""
+    """Check verdicts that can be recomputed: by references, on identical texts, on failed answers."""
     answers = {(r["suite"], r["prompt_id"], r["system"]): r for r in tables["responses"]}
     kinds = {row["judge"]: row["kind"] for row in tables["judges"]}
     references = {(r["suite"], r["prompt_id"]): r["references"] for r in tables["prompts"]}
@@ -144,7 +144,7 @@ def _range_fault(row: Row) -> str:
     if value is not None and not 0 <= value <= 1:
         return f"the preference {value} is not in [0, 1]"
     if row["status"] in (("ok", "tie") if value is None else _WITHOUT):
-        return f"the status {row['status']!r} does not go with the preference {value}"
+        return f"the status {row['status']!r} contradicts the preference {value}"
     return ""
 
 

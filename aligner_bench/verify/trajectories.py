@@ -10,20 +10,21 @@ from aligner_bench.store.traces import read_trace, trajectory_rows
 
 
 def trajectory_faults(folder: Path, responses: Iterable[Row]) -> list[str]:
-    """Traces that do not lead from the upstream's answer to the system's, and a table that is not of them.
+    """Return faults of traces, which must lead from the upstream's answer to the system's, and of their
+    table.
 
-    UsageError for a file that is no table.
+    UsageError for a file that is not a table.
     """
     from aligner_bench.store.seal import table_digest
 
-    faults = [fault for row in responses if (fault := _way_fault(row))]
+    faults = [fault for row in responses if (fault := _trace_fault(row))]
     written = open_table("trajectories", folder / "trajectories.parquet")
     if table_digest(written) != table_digest(trajectory_rows(responses)):
-        faults.append("trajectories.parquet: its steps are not those of the traces in responses.parquet")
+        faults.append("trajectories.parquet: its steps differ from the traces in responses.parquet")
     return faults
 
 
-def _way_fault(row: Row) -> str:
+def _trace_fault(row: Row) -> str:
     trace = read_trace(row["trace"])
     if trace.start is None:
         return ""

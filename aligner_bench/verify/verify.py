@@ -1,7 +1,7 @@
-"""Is a run what it says? Every published number again from the rows, and every file against its seal.
+"""Verify a run: recompute every published number from the rows, and check every file against its seal.
 
-What this cannot find: someone who rewrites rows, digests, leaderboard and report together, consistently.
-Against that only an independent copy of the digests helps (``verify`` prints the manifest's).
+A consistent rewrite of rows, digests, leaderboard and report is not detected; for that, compare the manifest
+digest, which ``verify`` prints, with an independent copy.
 """
 
 from __future__ import annotations
@@ -24,15 +24,24 @@ from aligner_bench.verify.order import restored
 from aligner_bench.verify.rows import row_faults
 from aligner_bench.verify.trajectories import trajectory_faults
 
-_ODD = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError, StopIteration)
+_INVALID = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+    StopIteration,
+)
 
 
 @dataclass(slots=True)
 class Verification:
-    """What was found.
+    """The result of a verification.
 
-    ``differences`` are faults, one line each; ``notes`` say what could not be checked and why; ``claims`` are
-    the published values as the rows give them; ``checked`` counts the values compared, by file.
+    ``differences`` are faults, one line each; ``notes`` list checks that were skipped, with the reason;
+    ``claims`` are the published values recomputed from the rows; ``checked`` counts the compared values by
+    file.
     """
 
     run: str
@@ -44,16 +53,15 @@ class Verification:
 
     @property
     def ok(self) -> bool:
-        """No difference was found."""
+        """Whether no difference was found."""
         return not self.differences
 
 
 def verify(path: str | Path, *, report: Path | None = None, baseline: Path | None = None) -> Verification:
-    """Check a run folder: seal, rows, ``leaderboard.json``, report, and a gate's baseline made of the run.
+    """Check a run folder: seal, rows, ``leaderboard.json``, report, and a gate's baseline made from the run.
 
-    ``report`` is another file than the folder's ``report.html``; ``baseline`` a file that ``gate
-    --save-baseline`` wrote from this run. UsageError for a folder that is no run, and for files that are not
-    there.
+    ``report`` is the report to check (default: ``report.html`` of the folder); ``baseline`` a file written by
+    ``gate --save-baseline`` from this run. UsageError for a folder that is not a run, and for missing files.
     """
     folder = Path(path)
     if not (folder / "manifest.json").is_file():
@@ -80,7 +88,7 @@ def verify(path: str | Path, *, report: Path | None = None, baseline: Path | Non
 def _check_numbers(
     run: Run, tables: Mapping[str, Sequence[Row]], page: Path, baseline: Path | None, found: Verification
 ) -> None:
-    """Leaderboard, page and baseline against what the rows give, in the order in which these show it."""
+    """Compare leaderboard, page and baseline with the numbers recomputed from the rows, in display order."""
     from aligner_bench.verify.page import prompts_shown
 
     board = _board(run, found)
@@ -98,13 +106,13 @@ def _check_numbers(
 
 
 def _seal_faults(run: Run) -> Iterator[str]:
-    """The manifest against its own digest, and the experiment in it against its hash."""
+    """Check the manifest against its digest, and its experiment against its hash."""
     seal = run.manifest.get(SEAL)
     if not isinstance(seal, dict):
-        yield "manifest.json: holds no digests (no 'seal'): saved by an older version, or cut out"
+        yield "manifest.json: has no digests (no 'seal'): saved by an older version, or removed"
         return
     if manifest_digest(run.manifest) != seal.get("manifest"):
-        yield "manifest.json: was changed after the run (its own digest does not fit)"
+        yield "manifest.json: was changed after the run (its digest does not match)"
     facts, experiment = run.manifest["facts"], run.manifest.get("experiment")
     if not isinstance(experiment, dict) or not {"systems", "models"} <= experiment.keys():
         return
@@ -117,7 +125,7 @@ def _tables(run: Run, found: Verification) -> dict[str, list[Row]] | None:
     for name in COLUMNS:
         try:
             tables[name] = run.rows(name)
-        except (UsageError, OSError, *_ODD) as error:
+        except (UsageError, OSError, *_INVALID) as error:
             found.differences.append(short(f"{name}.parquet: cannot be read: {error}"))
     return tables if len(tables) == len(COLUMNS) else None
 
@@ -141,23 +149,23 @@ def _check_tables(run: Run, tables: Mapping[str, Sequence[Row]], found: Verifica
     if (run.path / "trajectories.parquet").exists():
         try:
             found.differences += trajectory_faults(run.path, tables["responses"])
-        except (UsageError, OSError, *_ODD) as error:
+        except (UsageError, OSError, *_INVALID) as error:
             found.differences.append(short(f"trajectories.parquet: cannot be checked: {error}"))
     else:
-        found.notes.append("trajectories.parquet: there is none to check")
+        found.notes.append("trajectories.parquet: missing, not checked")
     try:
         found.differences += row_faults(tables, run.manifest)
-    except _ODD as error:
+    except _INVALID as error:
         found.differences.append(short(f"rows cannot be checked: {type(error).__name__} {error}"))
 
 
 def _suite_faults(
     run: Run, tables: Mapping[str, Sequence[Row]], seal: Mapping[str, Any], found: Verification
 ) -> list[str]:
-    """Prompts against the content hashes of their suites, where these can be made from the rows."""
+    """Check prompts against the content hashes of their suites, if these can be recomputed from the rows."""
     try:
         hashes = suite_hashes(tables["prompts"])
-    except _ODD as error:
+    except _INVALID as error:
         return [short(f"prompts.parquet: {type(error).__name__} {error}")]
     stated = {suite["name"]: suite for suite in run.manifest["facts"]["suites"]}
     faults = [
@@ -168,7 +176,7 @@ def _suite_faults(
             faults.append(f"prompts.parquet: suite {name!r} of the manifest has no rows")
         elif name not in seal.get("suites_from_rows", ()):
             found.notes.append(
-                f"suite {name}: its content hash holds more than the rows do; only the seal was checked"
+                f"suite {name}: its content hash cannot be recomputed from rows; only the seal is checked"
             )
         elif hashes[name] != suite["content_hash"]:
             faults.append(
@@ -181,7 +189,7 @@ def _suite_faults(
 def _recomputed(run: Run, tables: Mapping[str, Sequence[Row]], found: Verification) -> Results | None:
     try:
         return compute(tables, run.facts)
-    except (UsageError, *_ODD) as error:
+    except (UsageError, *_INVALID) as error:
         found.differences.append(
             short(f"the numbers cannot be computed from these rows: {type(error).__name__} {error}")
         )
@@ -189,7 +197,7 @@ def _recomputed(run: Run, tables: Mapping[str, Sequence[Row]], found: Verificati
 
 
 def _board(run: Run, found: Verification) -> dict[str, Any]:
-    """The parsed ``leaderboard.json``; empty, with a difference, where it is none."""
+    """Return the parsed ``leaderboard.json``; if invalid, add a difference and return an empty dict."""
     try:
         board = json.loads((run.path / "leaderboard.json").read_text("utf-8"))
         if isinstance(board, dict):
@@ -208,19 +216,19 @@ def _check_report(
     from aligner_bench.verify.page import page_faults
 
     if not page.is_file():
-        found.notes.append("report.html: there is none to check")
+        found.notes.append("report.html: missing, not checked")
         return
     try:
         found.differences += page_faults(
             page, tables, run.manifest, results, found.claims, found.notes.append
         )
         found.checked[page.name] = len(found.claims)
-    except (OSError, *_ODD) as error:
+    except (OSError, *_INVALID) as error:
         found.differences.append(short(f"{page.name}: {error}"))
 
 
 def _check_baseline(run: Run, baseline: Path, found: Verification) -> None:
-    """A gate's baseline against the one that this run gives."""
+    """Compare a gate's baseline file with the baseline computed from this run."""
     from aligner_bench.gate.baseline import make_baseline, read_baseline, without_tax
 
     try:

@@ -36,7 +36,7 @@ def response_rows(system, kind, items, answers, upstream=True):
             "upstream": item.answer.text if upstream else None,
             "correct": None,
             "upstream_correct": None,
-            "trace": json.dumps([step.packed() for step in answer.trace]),
+            "trace": json.dumps([step.to_dict() for step in answer.trace]),
             **{
                 name: getattr(answer, name)
                 for name in ("text", "status", "finish_reason", "calls", "prompt_tokens", "completion_tokens")

@@ -273,7 +273,7 @@ def test_every_composition_with_a_real_model(models, cli, tmp_path):
     again = cli("run", *args)
     assert again.returncode == 0, again.stderr
     assert (out / "leaderboard.json").read_bytes() == board
-    assert "work items: 0 done" in again.stdout
+    assert "work items: 0 computed" in again.stdout
 
 
 def test_a_smoke_run_swaps_rankers_however_deep(tmp_path):

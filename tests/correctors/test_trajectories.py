@@ -1,4 +1,4 @@
-"""Numbers about steps that can be worked out by hand, from traces that toy squads left."""
+"""Numbers about steps, compared with results computed by hand on traces of toy squads."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_orders_and_where_they_led(run):
     assert (other.order, other.share.value, other.share.n) == ("c > b > a", 0.4, 20)
 
 
-def test_the_best_text_that_was_in_hands(tmp_path):
+def test_best_intermediate_text(tmp_path):
     """The squad ends with a worse text than it had on the way; the references like yet another one."""
     scores = {"a": {"s": 0.3, "up": 0.8, "down": 0.45}, "b": {"s": 0.45, "up": 0.48, "down": 0.6}}
     tables = Tables(scores, {"a": {"s": "up"}, "b": {"up": "down"}})
@@ -176,7 +176,7 @@ def test_verify_finds_a_step_that_no_trace_has(run):
     )
     found = verify(run.path)
     assert found.differences == [
-        "trajectories.parquet: its steps are not those of the traces in responses.parquet"
+        "trajectories.parquet: its steps differ from the traces in responses.parquet"
     ]
 
 
@@ -191,8 +191,8 @@ def test_traces_of_older_runs_are_read(tmp_path):
     assert results.orders == []
 
 
-def test_a_step_packs_only_what_it_has():
-    assert Step(0, "upstream", "start", "x").packed() == {
+def test_a_step_omits_empty_fields():
+    assert Step(0, "upstream", "start", "x").to_dict() == {
         "step": 0,
         "actor": "upstream",
         "action": "start",

@@ -98,7 +98,7 @@ def test_every_fault_is_a_counted_row_and_no_secret_is_kept(bad, tmp_path, cli):
     failed = [row["error"].partition(":")[0] for row in rows.values() if row["error"]]
     assert facts["failures"] == {kind: failed.count(kind) for kind in failed}
     assert facts["refusals"] == 1
-    assert f"api: 17 calls in {facts['tries']} tries; tried again: " in done.stdout
+    assert f"api: 17 calls in {facts['tries']} attempts; retried: " in done.stdout
     kept = [file.read_bytes() for file in [*(tmp_path / "out").iterdir(), tmp_path / "l.sqlite"]]
     for secret in (key, "pass-word-7", "someone", "c29tZW9uZTpwYXNzLXdvcmQtNw"):
         assert not any(secret.encode() in data for data in kept), secret

@@ -273,7 +273,7 @@ def test_a_run_loads_shared_weights_once_and_a_rerun_does_nothing(adapters, tmp_
     board = (tmp_path / "out" / "leaderboard.json").read_bytes()
     again = cli(*call)
     assert again.returncode == 0, again.stderr
-    assert "work items: 0 done" in again.stdout
+    assert "work items: 0 computed" in again.stdout
     assert (tmp_path / "out" / "leaderboard.json").read_bytes() == board
 
 

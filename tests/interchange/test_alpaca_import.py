@@ -1,4 +1,4 @@
-"""AlpacaEval's published results become runs with AlpacaEval's own numbers, and go back into its own code."""
+"""Import AlpacaEval's published results with its numbers, and export them for its code."""
 
 import csv
 import json
@@ -95,7 +95,7 @@ def test_an_imported_run_verifies(everything, cli):
     assert done.returncode == 0, done.stdout
 
 
-def test_the_judge_is_imported_and_neither_praised_nor_blamed(everything):
+def test_the_judge_is_imported_with_unknown_power(everything):
     [judge] = everything.results().judges
     assert (judge.judge, judge.kind) == (JUDGE, "imported")
     assert judge.accuracy is judge.consistency is None
@@ -192,7 +192,7 @@ def test_a_repeated_instruction_is_counted_twice_and_is_one_family(tmp_path):
     [
         ("not json", "expected a JSON list"),
         ("{}", "expected a JSON list"),
-        ("[]", "holds no record"),
+        ("[]", "has no records"),
         ('[{"instruction": "a", "output": "b"}, {"instruc', "record 2: not JSON"),
         ('[{"instruction": "a", "output": "b"}, 7]', "record 2: expected an object, not int"),
         ('[{"instruction": "a", "output": "b"}, {"output": "c"}]', "record 2: instruction: is missing"),
@@ -231,7 +231,7 @@ def test_faults_of_the_command(tmp_path, cli):
     good = write(tmp_path / "annotations.json", [record(1, 2)])
     done = cli("import", "alpaca-eval", good, "-o", held)
     assert done.returncode == 2
-    assert "holds files but no run" in done.stderr
+    assert "contains files but no run" in done.stderr
 
 
 def test_a_second_import_is_the_same_and_another_needs_overwrite(tmp_path):
@@ -279,7 +279,7 @@ def test_alpaca_eval_reads_the_export(everything, published, tmp_path, cli):
 
 @needs_alpaca_eval
 def test_alpaca_eval_evaluates_the_exported_files(everything, shared_data, published, tmp_path, monkeypatch):
-    """The whole of its ``evaluate``, as its users call it, on our files, with metrics computed anew."""
+    """Run AlpacaEval's ``evaluate`` on exported files, recomputing its metrics."""
     import alpaca_eval
 
     from aligner_bench.interchange.alpaca_export import export_alpaca_eval

@@ -1,4 +1,4 @@
-"""Audits: canaries are beaten or named, places and lengths are seen, outputs give themselves away."""
+"""Audits: canaries, position, length, and screens of outputs."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_a_sound_judge_beats_every_canary():
     }  # fmt: skip
 
 
-def test_a_judge_that_obeys_the_text_is_caught_by_name():
+def test_a_judge_that_obeys_injections_fails_with_the_canary_named():
     found, names = broken(obedient)
     assert names == {"injection"}
     assert found.accuracy.value == 1
@@ -91,13 +91,13 @@ def test_a_judge_that_obeys_the_text_is_caught_by_name():
     assert "must lie below 50 %" in found.sentence
 
 
-def test_a_judge_that_likes_length_is_caught():
+def test_a_judge_that_prefers_length_fails():
     found, names = broken(longer)
     assert {"padding", "injection"} <= names
     assert found.verbosity_slope.lower > 0
 
 
-def test_a_judge_that_looks_at_the_place_has_no_power():
+def test_a_judge_that_decides_by_position_has_no_power():
     found, names = broken(lambda pair, first, second: 0.9)
     assert found.consistency.value == 0
     assert found.first_slot.value == 1
@@ -232,7 +232,7 @@ def test_screens_by_hand():
         "<|candidate1|> hello",
     ],
 )
-def test_words_for_the_judge_are_seen(text):
+def test_judge_directed_text_is_detected(text):
     assert injection_kinds(f"Well.\n{text}\nBye.") == injection_kinds(text) != []
 
 
@@ -246,5 +246,5 @@ def test_words_for_the_judge_are_seen(text):
         "## Ingredients",
     ],
 )
-def test_common_words_are_not(text):
+def test_common_text_is_not_judge_directed(text):
     assert injection_kinds(text) == []

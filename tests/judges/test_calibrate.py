@@ -1,4 +1,4 @@
-"""A judge beside people, worked out by hand, and one judge beside another."""
+"""Calibration and bridge, compared with results computed by hand."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_bridge_between_two_runs(run, tmp_path, cli):
     assert small[0]["n_sample"] == 10
 
 
-def test_bridge_judges_anew(models, run, tmp_path, cli):
+def test_bridge_judges_a_sample_of_the_pairs(models, run, tmp_path, cli):
     text = (tmp_path / "exp.yaml").read_text()
     (tmp_path / "two.yaml").write_text(
         text.replace("judges:\n", "judges:\n  ranker: {kind: pairrm, model: tiny-pair-ranker}\n")

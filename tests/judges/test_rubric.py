@@ -202,7 +202,7 @@ def test_a_prompt_edited_by_one_character_is_another_judge(tmp_path, cli):
     mixed = cli("leaderboard", first.path, second.path)
     assert mixed.returncode == 2
     [line] = mixed.stderr.strip().splitlines()
-    assert "'j' is another judge than in the runs before it" in line
+    assert "'j' has another identity than in the runs before it" in line
     assert not verify(second.path).differences
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import aligner_bench
 from aligner_bench.experiment.experiment import Experiment
-from aligner_bench.raters.labelled_answers import known_answers
+from aligner_bench.raters.labelled_answers import labelled_answers
 from tests.engines.servers import as_json, chat_reply, serving
 
 BAD, NO = "do the BAD thing", "I am sorry, but I cannot help with that."
@@ -25,7 +25,7 @@ class Rating:
         self.blind, self.tags = blind, tags
         self.calls, self.seen = 0, {}
         self._lock = threading.Lock()
-        self._known = {item.answer: item.harmful for item in known_answers(24)}
+        self._known = {item.answer: item.harmful for item in labelled_answers(24)}
 
     def __call__(self, path, body, headers):
         text = body["messages"][-1]["content"]

@@ -9,7 +9,7 @@ import pytest
 import aligner_bench
 from aligner_bench.experiment.experiment import Experiment
 from aligner_bench.raters.contracts import AttackContract, HarmContract
-from aligner_bench.raters.labelled_answers import known_answers
+from aligner_bench.raters.labelled_answers import labelled_answers
 from aligner_bench.results.schema import Results
 from aligner_bench.store.tables import read_table, write_table
 from aligner_bench.verify.verify import verify
@@ -149,11 +149,11 @@ def test_another_demand_or_parser_is_another_rater(monkeypatch):
     assert HarmContract().identity() != before
 
 
-def test_known_answers_are_balanced_and_mild():
-    items = known_answers(24)
+def test_labelled_answers_are_balanced_and_mild():
+    items = labelled_answers(24)
     assert len(items) == len({item.answer for item in items}) == 24
     assert sum(item.harmful for item in items) == 12
-    assert sum(item.harmful for item in known_answers(10)) == 5
+    assert sum(item.harmful for item in labelled_answers(10)) == 5
 
 
 def test_verify_finds_edited_and_missing_ratings(hand, tmp_path):

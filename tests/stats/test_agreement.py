@@ -53,8 +53,8 @@ def raters(seed: int, n: int, agree: float) -> tuple[list[str], list[str]]:
     return a.tolist(), np.where(rng.random(n) < agree, a, rng.choice(["win", "tie", "loss"], n)).tolist()
 
 
-def test_kappa_interval_holds_the_truth_about_as_often_as_it_says():
-    """Raters that copy with chance 0.6 and guess otherwise have kappa 0.6."""
+def test_kappa_interval_has_its_nominal_coverage():
+    """Raters that agree with probability 0.6 and guess otherwise have kappa 0.6."""
     hits = 0
     for seed in range(300):
         kappa = cohen_kappa(*raters(seed, 80, 0.6), n_boot=400, seed=seed)
@@ -106,7 +106,7 @@ def test_a_judge_at_chance_cannot_be_corrected():
 
 
 @pytest.mark.parametrize(("truth", "se", "sp"), [(0.3, 0.85, 0.8), (0.6, 0.7, 0.9), (0.05, 0.9, 0.9)])
-def test_corrected_interval_holds_the_truth_with_both_uncertainties(truth, se, sp):
+def test_corrected_interval_has_its_nominal_coverage(truth, se, sp):
     rng = np.random.default_rng(1)
     called = truth * se + (1 - truth) * (1 - sp)
     draws = rng.binomial([400, 60, 60], [called, se, sp], size=(2000, 3)).tolist()

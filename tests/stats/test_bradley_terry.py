@@ -140,7 +140,7 @@ def test_cycles_of_a_stone_scissors_paper_judge():
     assert (both.value, both.n) == (0.5, 2)
 
 
-def test_a_coin_makes_a_quarter_of_triads_cyclic_and_a_ruler_none():
+def test_a_random_judge_makes_a_quarter_of_triads_cyclic_and_a_consistent_one_none():
     rng = np.random.default_rng(6)
     pairs = list(itertools.combinations("abcde", 2)) * 300
     first, second = [a for a, _ in pairs], [b for _, b in pairs]

@@ -1,4 +1,4 @@
-"""A small, seeded form of benchmarks/coverage: intervals must hold the truth about as often as they say."""
+"""A small, seeded form of benchmarks/coverage: intervals have their nominal coverage."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SCRIPTS = Path(__file__).resolve().parents[2] / "benchmarks"
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    """The measurement script as a module; it finds its helper beside it."""
+    """Load the measurement script as a module."""
     sys.path.insert(0, str(SCRIPTS))
     try:
         spec = importlib.util.spec_from_file_location("coverage_script", SCRIPTS / "coverage.py")
@@ -28,7 +28,7 @@ def script() -> ModuleType:
 
 
 def test_the_simulated_verdicts_have_the_mean_they_claim(script: ModuleType):
-    """Without this the truth of the simulation would be untrue."""
+    """Check the true mean assumed by the simulation."""
     import numpy as np
 
     rng = np.random.default_rng(0)

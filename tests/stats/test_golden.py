@@ -1,4 +1,4 @@
-"""Golden vectors: published numbers that the formulas must give back."""
+"""Golden vectors: published numbers that the formulas must reproduce."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_reference_against_itself_is_half_in_every_form():
         assert lc.estimate.lower < 0.5 < lc.estimate.upper
 
 
-def test_without_length_differences_theta_plays_no_part():
+def test_without_length_differences_theta_has_no_effect():
     """All D are 0: the controlled rate is the fitted mean. C is large, so that is the raw mean."""
     rng = np.random.default_rng(3)
     p, lengths = rng.choice([0.0, 0.5, 1.0], size=400, p=[0.1, 0.2, 0.7]), np.full(400, 700.0)

@@ -75,7 +75,7 @@ def test_one_family_says_nothing_about_the_spread():
     assert math.isnan(mean_t([]).value)
 
 
-def test_constant_data_carry_the_doubt_of_their_size():
+def test_constant_data_have_an_interval_by_sample_size():
     for n in (2, 20, 805):
         estimate = mean_t(np.ones(n))
         assert estimate.upper == 1.0
@@ -85,7 +85,7 @@ def test_constant_data_carry_the_doubt_of_their_size():
 
 
 def test_the_interval_shrinks_steadily_as_rare_wins_appear():
-    """One win among 805 ties must not be believed more exactly than none."""
+    """One win among 805 ties must not give a narrower interval than none."""
     rates = [mean_t([1.0] * k + [0.5] * (805 - k)) for k in range(12)]
     assert all(b.half_width > a.half_width for a, b in itertools.pairwise(rates[:6]))
     assert all(rate.lower <= 0.5 for rate in rates[:6]), "five wins of one sign do not pass a sign test"

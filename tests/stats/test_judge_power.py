@@ -1,4 +1,4 @@
-"""Judges with known faults must be seen as what they are."""
+"""Judges with known biases are detected."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_first_slot_share_of_single_orders_is_the_exact_binomial():
 
 
 @pytest.mark.parametrize("bias", [0.0, 0.5, 1.5])
-def test_first_slot_interval_never_covers_too_little(bias: float):
+def test_first_slot_interval_has_at_least_nominal_coverage(bias: float):
     """Two orders of a prompt are not two trials; the interval must hold for any bias."""
     truth = stats.norm.cdf(bias)
     slots = [first_slot_share(*judge(seed, 40, bias, 0.0)) for seed in range(500)]

@@ -1,4 +1,4 @@
-"""The batch solver against liblinear itself, at its default tolerance and at the optimum."""
+"""Compare the batched solver with liblinear, at its default tolerance and at the optimum."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_small_tolerance_gives_the_optimum(c: float):
 
 
 def test_a_batch_is_its_members_one_by_one():
-    """Replicates with features of their own, over more than one chunk."""
+    """Replicates with separate features, in more than one chunk."""
     rng = np.random.default_rng(0)
     y, constant = rng.random(900), np.array(1.0)
     length, counts = rng.normal(size=(90, 900)), rng.integers(0, 3, (90, 900)).astype(float)

@@ -1,4 +1,4 @@
-"""The length-controlled rate: AlpacaEval's own code side by side, invariants, and its company."""
+"""The length-controlled rate: comparison with AlpacaEval's code, invariants, length strata."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def simulated(seed: int, n: int = 300, theta: float = -1.0, mu: float = 0.5):
 
 
 def test_control_removes_what_length_adds():
-    """The judge likes long answers; the candidate's are short, so control raises its rate to the truth."""
+    """The judge prefers long answers and the candidate's are short, so control raises its rate."""
     p, base, ours = simulated(0, 4000)
     lc = lc_win_rate(p, base, ours, n_boot=300)
     assert lc.theta < -0.6
@@ -143,8 +143,8 @@ def test_families_widen_the_interval_and_duplicates_do_not_narrow_it():
     assert blind.half_width < 0.75 * aware.half_width
 
 
-def test_the_interval_holds_more_than_alpaca_evals_standard_error(shared_data: Path):
-    """Where control moves the rate by 28 points, its own doubt is large, and AlpacaEval warns."""
+def test_interval_is_wider_than_alpaca_evals_standard_error(shared_data: Path):
+    """If control changes the rate by 28 points, the interval is wide and AlpacaEval warns."""
     data = preferences_of(shared_data, "gpt-3.5-turbo-1106")
     lc = lc_win_rate(data.p, data.baseline, data.candidate, n_boot=300)
     assert lc.extreme
@@ -154,7 +154,7 @@ def test_the_interval_holds_more_than_alpaca_evals_standard_error(shared_data: P
     ).extreme
 
 
-def test_penalty_of_the_refits_is_a_choice_with_small_effect_on_805_rows(shared_data: Path):
+def test_penalty_of_refits_has_a_small_effect_on_805_rows(shared_data: Path):
     data = preferences_of(shared_data, "phi-2")
     ends = {}
     for kind in ("free", "kept"):
@@ -162,8 +162,8 @@ def test_penalty_of_the_refits_is_a_choice_with_small_effect_on_805_rows(shared_
         ends[kind] = (estimate.lower, estimate.upper)
     assert ends["free"] == pytest.approx(ends["kept"], abs=0.005)
     p, base, ours = simulated(5, 60)
-    anew = lc_win_rate(p, base, ours, refits="anew", n_boot=20).estimate
-    assert anew.lower < anew.value < anew.upper
+    rechosen = lc_win_rate(p, base, ours, refits="rechosen", n_boot=20).estimate
+    assert rechosen.lower < rechosen.value < rechosen.upper
 
 
 def test_rows_without_a_verdict_count_for_lengths_only():

@@ -40,7 +40,7 @@ def test_required_n_equals_statsmodels():
     assert mde(0, 0.5) == math.inf
 
 
-def test_gate_has_three_outcomes_and_names_its_bounds():
+def test_gate_has_three_outcomes_and_gives_its_bounds():
     """Contract 11, with t bounds."""
     half = stats.t.ppf(0.95, 99) * 0.01
     for mean, outcome in ((0.0, "pass"), (-0.1, "fail"), (-0.03, "inconclusive")):
@@ -92,7 +92,7 @@ def test_planned_n_is_symmetric_and_refuses_the_undecidable():
 
 @pytest.mark.parametrize("distance", [0.0, 0.4, -1.0, 1.6])
 def test_the_named_n_has_its_assurance_by_simulation(distance):
-    """Truth drawn as the first sample leaves it, then a fresh sample of the named size."""
+    """Draw the true difference given the first sample, then a new sample of the stated size."""
     n = 400
     size = n_for_assurance(n, distance, 0.8)
     rng = np.random.default_rng(1)

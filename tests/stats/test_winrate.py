@@ -1,4 +1,4 @@
-"""Win rates: what must hold for any data, and agreement with textbook formulas."""
+"""Win rates: invariants, and agreement with textbook formulas."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_names_and_order_of_rows_and_families_change_nothing(rows, definition, r
 
 
 @given(ROWS)
-def test_definitions_hang_together(rows):
+def test_definitions_are_consistent(rows):
     p, families, _ = split(rows)
     tally = counts(p)
     assert tally.wins + tally.ties + tally.losses == tally.n == len(rows)
@@ -88,7 +88,7 @@ def test_values_lie_in_their_interval_and_their_range(rows, definition):
 
 @given(ROWS, st.sampled_from(sorted(set(DEFINITIONS) - {"macro"})), st.integers(2, 5))
 def test_copies_of_the_families_rows_do_not_shrink_the_interval(rows, definition, copies):
-    """Judging every prompt of a family several times more brings no new family."""
+    """Repeated judgements of a family's prompts add no family."""
     p, families, categories = split(rows)
     once = win_rate(p, definition, families, categories)
     often = win_rate(np.tile(p, copies), definition, families * copies, categories * copies)
@@ -98,8 +98,8 @@ def test_copies_of_the_families_rows_do_not_shrink_the_interval(rows, definition
         assert often.half_width >= once.half_width - 1e-12 or math.isnan(once.half_width)
 
 
-def test_duplicates_taken_for_prompts_would_shrink_it():
-    """The reason for clusters: without labels the same copies look like news."""
+def test_duplicates_without_labels_shrink_the_interval():
+    """Without family labels, copies count as new observations."""
     p = np.array([1.0, 0.0, 1.0, 1.0, 0.5, 0.0, 1.0, 0.0, 1.0, 1.0] * 3)
     copied = np.repeat(p, 4)
     blind = win_rate(copied, "discrete").half_width
@@ -109,7 +109,7 @@ def test_duplicates_taken_for_prompts_would_shrink_it():
 
 
 @pytest.mark.parametrize("definition", sorted(DEFINITIONS))
-def test_identity_is_all_ties_with_honest_doubt(definition):
+def test_identity_is_all_ties_with_nonzero_interval(definition):
     """An identity corrector: every prompt ties. 805 ties leave room for about 3.7/805 unseen others."""
     estimate = win_rate(np.full(805, 0.5), definition, categories=["a"] * 805)
     expected = {"strict": math.nan, "macro": math.nan, "strict_all": 0, "compare_no_drop": 1, "omega": 0}
@@ -136,7 +136,7 @@ def test_shares_of_single_prompts_have_wilsons_interval(wins, ties, losses):
             assert math.isnan(estimate.value)
 
 
-def test_macro_keeps_the_doubt_of_a_category_that_was_won_throughout():
+def test_macro_keeps_the_uncertainty_of_a_category_won_throughout():
     p = [1.0] * 10 + [1.0, 0.0] * 20
     categories = ["easy"] * 10 + ["even"] * 40
     macro, even = win_rate(p, "macro", categories=categories), win_rate([1.0, 0.0] * 20, "strict")

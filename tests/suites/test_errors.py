@@ -112,7 +112,7 @@ DATA = {
     "no rows": (b"\n\n", "has no rows"),
     "same id twice": (
         ROWS + b'\n{"prompt_id": "a", "text": "Three?"}\n',
-        "rows.jsonl:4: prompt_id: 'a' stands here a second time; first at ",
+        "rows.jsonl:4: prompt_id: duplicate 'a'; first at ",
     ),
     "no text column": (b'{"prompt_id": "a", "body": "x"}\n', "text: no column text or prompt or "),
     "hostile column": (b'{"\\u001b[2Ja\\nb": "x"}\n', "found: a b"),
@@ -128,7 +128,7 @@ DATA = {
         "rows.jsonl:1: history: expected a list of turns",
     ),
     "turn without role": (b'{"text": "q", "history": [{"content": "x"}]}\n', "history: each turn needs role"),
-    "half a surrogate pair": (b'{"text": "q \\ud83d"}\n', "rows.jsonl:1: text: has half a surrogate pair"),
+    "lone surrogate": (b'{"text": "q \\ud83d"}\n', "rows.jsonl:1: text: has a lone surrogate"),
 }
 
 
@@ -140,7 +140,7 @@ def test_faulty_rows(tmp_path, case):
 
 def test_duplicate_ids_name_both_lines(tmp_path):
     text = message(write(tmp_path, rows=ROWS + ROWS[:35]))
-    assert f"{tmp_path / 'rows.jsonl'}:3: prompt_id: 'a'" in text
+    assert f"{tmp_path / 'rows.jsonl'}:3: prompt_id: duplicate 'a'" in text
     assert text.endswith(f"first at {tmp_path / 'rows.jsonl'}:1")
 
 
@@ -211,7 +211,7 @@ def test_data_folder_instead_of_file(tmp_path):
     ("name", "rows", "expected"),
     [
         ("rows.csv", b"text,id\none,1\ntwo\n", "rows.csv:3: 1 cells; the header has 2"),
-        ("rows.csv", b"text,text\none,1\n", "rows.csv:1: a column name stands in the header twice"),
+        ("rows.csv", b"text,text\none,1\n", "rows.csv:1: duplicate column name in the header"),
         ("rows.csv", b'text\n"one\n', "rows.csv:2: not valid CSV"),
         ("rows.csv", b'text\n"a\nb"\n" "\n', "rows.csv:4: text: is missing or empty"),
         ("rows.json", b'{"text": "one"}', "rows.json:1: expected a JSON array of objects"),
@@ -235,7 +235,7 @@ def test_validate_collects_all_faults_with_lines(tmp_path):
         assert result.exit_code == 2
         for line in (
             ":3: not valid JSON",
-            ":4: prompt_id: 'b' stands here a second time; first at",
+            ":4: prompt_id: duplicate 'b'; first at",
             ":5: text: ",
         ):
             assert line in result.output
