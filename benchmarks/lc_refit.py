@@ -132,7 +132,7 @@ def optimum_gap(p: Floats, delta: Floats, c: float, checks: int) -> tuple[float,
 
 def penalty_effect(p: Floats, base: Floats, candidate: Floats, n_boot: int) -> dict[str, list[float]]:
     """Return interval ends in points by the penalty of the refits (`length_control.REFITS`)."""
-    kinds: tuple[Refits, ...] = ("free", "kept", "anew")
+    kinds: tuple[Refits, ...] = ("free", "kept", "rechosen")
     found = {k: lc_win_rate(p, base, candidate, n_boot=n_boot, refits=k).estimate for k in kinds}
     return {kind: [100 * e.lower, 100 * e.upper] for kind, e in found.items()}
 
