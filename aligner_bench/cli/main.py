@@ -26,7 +26,7 @@ from aligner_bench.core.textsafe import terminal_safe
 
 if TYPE_CHECKING:
     from aligner_bench.experiment.experiment import Experiment
-    from aligner_bench.runner.workbench import Progress
+    from aligner_bench.runner.progress import Progress
     from aligner_bench.runs import Run
 
 app = typer.Typer(
@@ -229,7 +229,7 @@ def _load(name: str, limit: int | None, scale: Scale) -> Experiment:
 @contextmanager
 def _progress(quiet: bool) -> Iterator[Progress]:
     from aligner_bench.cli.progress import ShownProgress
-    from aligner_bench.runner.workbench import Silent
+    from aligner_bench.runner.progress import Silent
 
     if quiet:
         yield Silent()

@@ -1,4 +1,4 @@
-"""What a corrector is given, and the two ways in which its trace grows."""
+"""The input of a corrector, and functions that extend an answer's trace."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from aligner_bench.core.types import Answer, Completion, Decoding, Step
 
 
 class Item(NamedTuple):
-    """One answer to be corrected, with the decoding limits of its suite."""
+    """An answer to correct, with its prompt and the decoding limits of its suite."""
 
     prompt_id: str
     prompt: str
@@ -22,17 +22,17 @@ class Item(NamedTuple):
 
 
 def start(item: Item) -> Answer:
-    """The upstream's answer with the first step of a trace."""
+    """Return the upstream's answer with the first step of a trace."""
     return replace(item.answer, trace=(Step(0, "upstream", "start", item.answer.text),))
 
 
 def noted(answer: Answer, step: Step) -> Answer:
-    """The answer with one more step, which is given the next number."""
+    """Return the answer with one more step, numbered next."""
     return replace(answer, trace=(*answer.trace, replace(step, step=len(answer.trace))))
 
 
 def rewritten(answer: Answer, completion: Completion, step: Step) -> Answer:
-    """``answer`` after one more model call: its new text, its cost added up, and a step appended."""
+    """Return ``answer`` after one more model call: new text, added cost, and one more step."""
     changed = replace(
         answer,
         text=completion.text,
@@ -50,7 +50,7 @@ def rewritten(answer: Answer, completion: Completion, step: Step) -> Answer:
 
 
 def kept(before: Answer, after: Answer) -> Answer:
-    """The answer from before, at the cost of what was tried after it; the trace is the longer one."""
+    """Return the earlier answer, with the cost and trace of the later one."""
     return replace(
         before,
         calls=after.calls,
