@@ -23,10 +23,17 @@ from aligner_bench import __version__
 from aligner_bench.core.cache import cache_dir
 from aligner_bench.core.errors import UsageError
 from aligner_bench.core.hardware import hardware
+from aligner_bench.core.registry import Kind
+from aligner_bench.correctors.base import CorrectorSpec
+from aligner_bench.correctors.system import SystemSpec
+from aligner_bench.engines.base import ModelSpec
 from aligner_bench.engines.embedded import EMBEDDED, embedded_path
 from aligner_bench.engines.vllm_env import PYTHON_VARIABLE, vllm_python
+from aligner_bench.judges.base import JudgeSpec
+from aligner_bench.raters.base import RaterSpec
+from aligner_bench.suites.use import SuiteUse
 
-State = Literal["ok", "missing", "off"]
+State = Literal["ok", "missing", "off", "fault"]
 _HUB = "https://huggingface.co"
 _PATIENCE = 4.0
 _SCAN = 2.0
@@ -87,14 +94,16 @@ class Finding(BaseModel):
 
     section: str
     name: str
-    state: State = Field(description="ok, missing, or off: not there, and not needed here or switched off")
+    state: State = Field(
+        description="ok, missing, off (not there, and not needed here or switched off), or fault (unusable)"
+    )
     detail: str
     install: str = Field("", description="the line that mends it")
 
 
 def examine(*, hub: bool = True) -> list[Finding]:
     """Look at everything. ``hub=False`` asks no network."""
-    return [*_packages(), _vllm_elsewhere(), *_models(), *_machine(), *_folders(), *_access(hub)]
+    return [*_packages(), _vllm_elsewhere(), *_plugins(), *_models(), *_machine(), *_folders(), *_access(hub)]
 
 
 def _installed(module: str) -> bool:
@@ -148,6 +157,21 @@ def _vllm_elsewhere() -> Finding:
         return Finding(section="packages", name=name, state="off", detail=detail)
     place = "this interpreter" if python == sys.executable else python
     return Finding(section="packages", name=name, state="ok", detail=f"{purpose}: {held}, {place}")
+
+
+def _plugins() -> list[Finding]:
+    """Kinds that installed plug-ins bring, each loaded to see whether it can be used."""
+    bases: tuple[type[Kind], ...] = (ModelSpec, CorrectorSpec, SystemSpec, JudgeSpec, RaterSpec, SuiteUse)
+    return [
+        Finding(
+            section="plug-ins",
+            name=f"{base.registry.what} {plugin.kind}",
+            state="fault" if plugin.fault else "ok",
+            detail=f"{plugin.distribution} {plugin.version}" + (f": {plugin.fault}" if plugin.fault else ""),
+        )
+        for base in bases
+        for plugin in base.registry.plugins(base)
+    ]
 
 
 def _models() -> list[Finding]:

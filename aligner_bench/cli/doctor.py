@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from aligner_bench.doctor import Finding
 
-_SIGNS = {"ok": ("✓", "green"), "missing": ("✗", "yellow"), "off": ("–", "dim")}
+_SIGNS = {"ok": ("✓", "green"), "missing": ("✗", "yellow"), "off": ("–", "dim"), "fault": ("✗", "red")}
 
 
 class Format(StrEnum):

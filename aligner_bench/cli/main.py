@@ -19,7 +19,7 @@ from aligner_bench.cli.gate import gate
 from aligner_bench.cli.show_calls import show_calls
 from aligner_bench.cli.tax import tax
 from aligner_bench.cli.verify import verify
-from aligner_bench.core.errors import UsageError
+from aligner_bench.core.errors import FileFaultsError, UsageError
 from aligner_bench.core.textsafe import terminal_safe
 
 if TYPE_CHECKING:
@@ -262,12 +262,15 @@ def _closing(finished: Run) -> None:
 
 
 def main() -> None:
-    """Entry point: usage errors are one line and exit code 2; Ctrl-C is 130, with nothing finished lost."""
+    """Entry point. Usage errors are one line, or one for each fault of a file, and exit code 2.
+
+    Ctrl-C is exit code 130, with nothing finished lost.
+    """
     try:
         app()
     except UsageError as error:
-        line = " ".join(terminal_safe(str(error)).split())
-        print(f"aligner-bench: {line}", file=sys.stderr)
+        for fault in error.lines if isinstance(error, FileFaultsError) else [str(error)]:
+            print(f"aligner-bench: {' '.join(terminal_safe(fault).split())}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print(

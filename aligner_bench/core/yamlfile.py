@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from aligner_bench.core.errors import UsageError
+from aligner_bench.core.errors import FileFaultsError, UsageError
 from aligner_bench.core.textsafe import one_line
 
 _MAX_BYTES = 4_000_000
@@ -53,7 +53,7 @@ class YamlDocument:
         ]
         if len(found) > _MAX_FAULTS:
             lines.append(f"{self.path}: {len(found) - _MAX_FAULTS} further faults")
-        return UsageError("\n".join(lines))
+        return FileFaultsError(lines)
 
 
 def read_text_file(path: Path, what: str) -> str:

@@ -75,9 +75,9 @@ def known_rows(name: str, rater: Rater, services: Services) -> list[Row]:
     ]
 
 
-def rater_row(name: str, rater: Rater, services: Services) -> Row:
-    """Who rates."""
-    identity = digest(rater.identity(services))
+def rater_row(name: str, rater: Rater, services: Services, plugin: Mapping[str, Any]) -> Row:
+    """Who rates; ``plugin`` is what its identity says of the plug-in that brings it, if any."""
+    identity = digest(rater.identity(services) | dict(plugin))
     return {"rater": name, "kind": rater.kind, "identity": identity, "description": rater.description}
 
 

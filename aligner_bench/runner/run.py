@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from aligner_bench.core.cache import cache_dir
 from aligner_bench.core.errors import UsageError
 from aligner_bench.core.hardware import hardware
+from aligner_bench.core.registry import plugins_in
 from aligner_bench.experiment.experiment import Experiment
 from aligner_bench.results.facts import Facts
 from aligner_bench.runs import Run, check_target, finish
@@ -182,6 +183,7 @@ def _manifest(experiment: Experiment, facts: Facts, bench: Workbench, started: d
         "model_loads": bench.loads,
         "model_unloads": bench.residency.unloads,
         "engines": bench.engine_facts(),
+        "plugins": plugins_in(experiment),
         "versions": {"python": platform.python_version(), **_versions()},
         "hardware": hardware(),
     }
