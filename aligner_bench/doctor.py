@@ -15,28 +15,33 @@ import time
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from aligner_bench import __version__
 from aligner_bench.core.cache import cache_dir
+from aligner_bench.core.entry_points import points_of
 from aligner_bench.core.errors import UsageError
 from aligner_bench.core.hardware import hardware
 from aligner_bench.core.registry import Kind
-from aligner_bench.correctors.base import CorrectorSpec
-from aligner_bench.correctors.system import SystemSpec
-from aligner_bench.engines.base import ModelSpec
 from aligner_bench.engines.embedded import EMBEDDED, embedded_path
 from aligner_bench.engines.vllm_env import PYTHON_VARIABLE, vllm_python
-from aligner_bench.judges.base import JudgeSpec
-from aligner_bench.raters.base import RaterSpec
-from aligner_bench.suites.use import SuiteUse
 
 State = Literal["ok", "missing", "off", "fault"]
 _HUB = "https://huggingface.co"
 _PATIENCE = 4.0
 _SCAN = 2.0
+_BASES = {
+    "aligner_bench.engines": "aligner_bench.engines.base:ModelSpec",
+    "aligner_bench.correctors": "aligner_bench.correctors.base:CorrectorSpec",
+    "aligner_bench.systems": "aligner_bench.correctors.system:SystemSpec",
+    "aligner_bench.judges": "aligner_bench.judges.base:JudgeSpec",
+    "aligner_bench.raters": "aligner_bench.raters.base:RaterSpec",
+    "aligner_bench.suites": "aligner_bench.suites.use:SuiteUse",
+}
+"""Entry-point group -> the class of which its kinds are subclasses."""
 
 
 class Extra(NamedTuple):
@@ -161,7 +166,9 @@ def _vllm_elsewhere() -> Finding:
 
 def _plugins() -> list[Finding]:
     """Kinds that installed plug-ins bring, each loaded to see whether it can be used."""
-    bases: tuple[type[Kind], ...] = (ModelSpec, CorrectorSpec, SystemSpec, JudgeSpec, RaterSpec, SuiteUse)
+    # The bases of kinds without plug-ins stay out: the command imports little.
+    named = [base for group, base in _BASES.items() if points_of(group)]
+    bases: list[type[Kind]] = [resolve_name(name) for name in named]
     return [
         Finding(
             section="plug-ins",

@@ -19,6 +19,7 @@ OPENING = "You fool: "
 PLUGIN = {"plugin": {"distribution": "aligner-bench-example", "version": "1.2.3"}}
 PRINT_IDENTITY = """
 import json
+from pathlib import Path
 from aligner_bench.experiment.experiment import Experiment
 from aligner_bench.runner.workbench import Workbench
 from aligner_bench.store.ledger import Ledger
