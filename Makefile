@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 PIP_VLLM := $(VENV_VLLM)/bin/python -m pip --disable-pip-version-check -q
 
-.PHONY: demo test test-all test-vllm check bench vllm clean
+.PHONY: demo test test-all test-vllm check schemas bench vllm clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/aligner-bench demo
@@ -26,6 +26,11 @@ check: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The committed schemas, to which the packaged files refer; a test fails where they are out of date.
+schemas: $(VENV)/.dev
+	for file in experiment suite rubric gate-policy; do \
+		$(BIN)/aligner-bench schema $$file --built-in > docs/schemas/$$file.json || exit 1; done
 
 bench: $(VENV)/.bench $(VENV_VLLM)/.ready
 	for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script --quick || exit 1; done

@@ -19,6 +19,7 @@ COMMANDS = (
     ["run"],
     ["leaderboard"],
     ["report"],
+    ["schema"],
     ["tax"],
     ["suites"],
     ["suites", "list"],

@@ -16,6 +16,7 @@ from aligner_bench.cli import interchange, judge, ledger, simulate, suites
 from aligner_bench.cli.compare import compare
 from aligner_bench.cli.doctor import doctor
 from aligner_bench.cli.gate import gate
+from aligner_bench.cli.schema import schema
 from aligner_bench.cli.show_calls import show_calls
 from aligner_bench.cli.tax import tax
 from aligner_bench.cli.verify import verify
@@ -60,6 +61,9 @@ app.command()(doctor)
 
 
 app.command()(gate)
+
+
+app.command()(schema)
 
 
 app.command()(tax)

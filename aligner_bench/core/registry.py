@@ -17,7 +17,8 @@ from aligner_bench.core.errors import UsageError, nearest
 from aligner_bench.core.files import file_digest
 from aligner_bench.core.spec import Spec, specs_in
 
-_PYTHON = "python:"
+PYTHON = "python:"
+"""Begins a kind that is the path of a class."""
 SCHEMA_MARK = "x-kind-of"
 """Stands in a JSON Schema where any kind of that sort may stand; ``experiment.json_schema`` resolves it."""
 
@@ -57,18 +58,22 @@ class Registry:
 
     def get(self, kind: str, base: type) -> type[Any]:
         """The class of a kind, a subclass of ``base``. UsageError where there is none, or several."""
-        if kind.startswith(_PYTHON):
+        if kind.startswith(PYTHON):
             return self._from_python(kind, base)
         points = [point for point in self._points() if point.name == kind]
         if len(points) + (kind in self.built_in) > 1:
             raise UsageError(self._clash(kind, points))
         if kind in self.built_in:
-            module, _, name = self.built_in[kind].partition(":")
-            found: type[Any] = getattr(import_module(module), name)
-            return found
+            return self.get_built_in(kind)
         if not points:
             raise UsageError(f"unknown {self.what} {kind!r}; {self._hint(kind)}")
         return self._loaded(points[0], base)
+
+    def get_built_in(self, kind: str) -> type[Any]:
+        """The class of a built-in kind, plug-ins left aside. KeyError where there is none."""
+        module, _, name = self.built_in[kind].partition(":")
+        found: type[Any] = getattr(import_module(module), name)
+        return found
 
     def origin(self, spec: object) -> dict[str, str]:
         """Distribution and version of the plug-in that a spec comes from; empty for what is built in.
@@ -76,8 +81,8 @@ class Registry:
         A class named by its Python path has that path, and the hash of its source as version.
         """
         kind = str(getattr(spec, self.field))
-        if kind.startswith(_PYTHON):
-            return {"python": kind.removeprefix(_PYTHON), "version": source_hash(type(spec))}
+        if kind.startswith(PYTHON):
+            return {"python": kind.removeprefix(PYTHON), "version": source_hash(type(spec))}
         point = None if kind in self.built_in else next((p for p in self._points() if p.name == kind), None)
         return dict(zip(("distribution", "version"), distribution(point), strict=True)) if point else {}
 
@@ -110,7 +115,7 @@ class Registry:
 
     def _from_python(self, kind: str, base: type) -> type[Any]:
         """A class by its path, ``python:package.module:Class``."""
-        module, _, name = kind.removeprefix(_PYTHON).partition(":")
+        module, _, name = kind.removeprefix(PYTHON).partition(":")
         if not module or not name:
             raise UsageError(f"{kind!r} is no path of a class; expected python:package.module:Class")
         try:
@@ -156,6 +161,11 @@ class Kind(Spec):
     def short_form(cls, value: object) -> object:
         """Plain data for a short form that files may use, such as a name alone."""
         return value
+
+    @classmethod
+    def short_form_schema(cls) -> dict[str, Any] | None:
+        """JSON Schema of what ``short_form`` accepts beside a mapping; None where it is nothing."""
+        return None
 
     @classmethod
     def _is_base(cls) -> bool:
@@ -210,7 +220,7 @@ def plugins_in(spec: Spec) -> list[dict[str, Any]]:
     """
     kinds: dict[tuple[str, str], set[str]] = {}
     for registry, kind, origin in _from_outside(spec):
-        name = origin.get("distribution") or _PYTHON + origin["python"]
+        name = origin.get("distribution") or PYTHON + origin["python"]
         kinds.setdefault((name, origin["version"]), set()).add(f"{registry.group.split('.')[-1]}.{kind}")
     return [
         {"distribution": name, "version": version, "kinds": sorted(found)}

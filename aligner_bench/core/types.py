@@ -24,7 +24,9 @@ class Decoding(Spec):
 
     max_new_tokens: int = Field(256, ge=1, description="most new tokens in one answer")
     temperature: float = Field(0.0, ge=0.0, description="0 is greedy")
-    top_p: float = Field(1.0, gt=0.0, le=1.0)
+    top_p: float = Field(
+        1.0, gt=0.0, le=1.0, description="sample from the likeliest tokens of this total probability"
+    )
     top_k: int = Field(0, ge=0, description="0 means no limit")
     stop: tuple[str, ...] = Field((), description="strings that end an answer; they are not part of it")
     stop_after: tuple[str, ...] = Field((), description="strings that end an answer and are its last part")

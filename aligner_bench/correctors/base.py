@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import ClassVar, NamedTuple
 
+from pydantic import Field
+
 from aligner_bench.core.registry import Kind, Registry
 from aligner_bench.core.types import Answer, Services
 from aligner_bench.correctors.answers import Item, start
@@ -32,7 +34,7 @@ class CorrectorSpec(Kind):
 
     registry: ClassVar[Registry] = CORRECTORS
 
-    kind: str
+    kind: str = Field(description="the kind of corrector")
 
     def apply(self, items: Sequence[Item], services: Services) -> list[Answer]:
         """Corrected answers in the order of the items, whose traces have begun: steps are added to them.

@@ -17,7 +17,9 @@ class BestOfNSystem(SystemSpec):
     """Several samples of the upstream; the one with the highest mean inspector score answers."""
 
     n: int = Field(4, ge=2, description="samples of one prompt")
-    inspectors: tuple[InspectorName, ...] = Field(min_length=1)
+    inspectors: tuple[InspectorName, ...] = Field(
+        min_length=1, description="the sample with the highest mean of their scores answers"
+    )
 
     @property
     def does_more(self) -> bool:

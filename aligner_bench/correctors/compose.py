@@ -18,7 +18,7 @@ from aligner_bench.correctors.scoring import current, scored
 class ChainSpec(CorrectorSpec):
     """Correctors one after the other, each on what the one before it made."""
 
-    correctors: tuple[CorrectorSpec, ...] = Field(min_length=1)
+    correctors: tuple[CorrectorSpec, ...] = Field(min_length=1, description="correctors, in order")
 
     def apply(self, items: Sequence[Item], services: Services) -> list[Answer]:
         """The answers of the last corrector."""
@@ -28,8 +28,8 @@ class ChainSpec(CorrectorSpec):
 class RepeatSpec(CorrectorSpec):
     """One corrector several times over."""
 
-    corrector: CorrectorSpec
-    times: int = Field(ge=1)
+    corrector: CorrectorSpec = Field(description="the corrector that is applied")
+    times: int = Field(ge=1, description="how often it is applied")
 
     def apply(self, items: Sequence[Item], services: Services) -> list[Answer]:
         """The answers after the last application."""
@@ -44,9 +44,9 @@ class RepeatSpec(CorrectorSpec):
 class GatedSpec(CorrectorSpec):
     """A safety layer: the corrector acts only where an inspector's score is below the threshold."""
 
-    inspector: InspectorName
-    threshold: float = Field(0.5, ge=0, le=1)
-    corrector: CorrectorSpec
+    inspector: InspectorName = Field(description="the inspector that scores the answer")
+    threshold: float = Field(0.5, ge=0, le=1, description="the corrector acts on scores below this")
+    corrector: CorrectorSpec = Field(description="the corrector behind the gate")
 
     def apply(self, items: Sequence[Item], services: Services) -> list[Answer]:
         """The answers, those from the threshold on with a ``skip`` step."""
@@ -73,9 +73,13 @@ class RoutedSpec(CorrectorSpec):
     the one with the lowest score, if that is below the threshold (ties in declared order).
     """
 
-    by: Literal["category", "lowest_score"]
-    routes: dict[str, CorrectorSpec] = Field(min_length=1)
-    default: CorrectorSpec | None = None
+    by: Literal["category", "lowest_score"] = Field(description="what chooses the route")
+    routes: dict[str, CorrectorSpec] = Field(
+        min_length=1, description="category, or inspector with by: lowest_score -> corrector"
+    )
+    default: CorrectorSpec | None = Field(
+        None, description="for answers without a route; left out, they stay as they are"
+    )
     threshold: float = Field(1.0, ge=0, le=1, description="scores from here on need no route")
 
     def uses(self) -> Iterator[Use]:

@@ -25,15 +25,15 @@ Columns = Mapping[str, list[Answer]]
 class ScorePick(Spec):
     """The candidate with the highest mean, or the highest lowest, inspector score."""
 
-    by: Literal["mean", "min"]
-    inspectors: tuple[InspectorName, ...] = Field(min_length=1)
+    by: Literal["mean", "min"] = Field(description="highest mean score, or highest lowest score")
+    inspectors: tuple[InspectorName, ...] = Field(min_length=1, description="inspectors that score")
 
 
 class JudgePick(Spec):
     """The candidate that a judge prefers, asked in both orders: each against the best one so far."""
 
-    by: Literal["judge"]
-    judge: JudgeSpec
+    by: Literal["judge"] = Field(description="a judge compares the candidates")
+    judge: JudgeSpec = Field(description="the judge, written out")
 
     @model_validator(mode="after")
     def _knows_no_answers(self) -> Self:
@@ -48,8 +48,10 @@ class ParallelSpec(CorrectorSpec):
     The answer as it came in is the first candidate, unless ``keep: false``.
     """
 
-    correctors: dict[str, CorrectorSpec] = Field(min_length=1)
-    pick: Annotated[ScorePick | JudgePick, Field(discriminator="by")]
+    correctors: dict[str, CorrectorSpec] = Field(min_length=1, description="correctors by name")
+    pick: Annotated[
+        ScorePick | JudgePick, Field(discriminator="by", description="how one of the results is picked")
+    ]
     keep: bool = Field(True, description="may the answer stay as it came in?")
 
     def apply(self, items: Sequence[Item], services: Services) -> list[Answer]:

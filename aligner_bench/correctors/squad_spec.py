@@ -18,8 +18,8 @@ _MAX_STEPS, _BATCH_SIZE = 5, 64
 class MemberSpec(Spec):
     """One aligner of a squad and the inspector that decides whether it acts."""
 
-    inspector: InspectorName
-    aligner: AlignerSpec
+    inspector: InspectorName = Field(description="the inspector whose score decides whether it acts")
+    aligner: AlignerSpec = Field(description="the aligner that rewrites")
     threshold: float | None = Field(None, ge=0, le=1, description="instead of the squad's")
 
 
@@ -30,9 +30,13 @@ class SquadFields(CorrectorSpec):
     orders each answer's members by its own scores; ``loop`` is that of the paper's synthetic experiment.
     """
 
-    members: dict[str, MemberSpec] = Field(min_length=1)
+    members: dict[str, MemberSpec] = Field(
+        min_length=1, description="aligners with their inspectors, by name"
+    )
     threshold: float | None = Field(None, ge=0, le=1, description="0.5 by default, 0.9 in a loop")
-    order: Literal["per_sample", "dataset", "batch", "loop"] = "per_sample"
+    order: Literal["per_sample", "dataset", "batch", "loop"] = Field(
+        "per_sample", description="what decides the order of the members: each answer, or many answers"
+    )
     batch_size: int = Field(_BATCH_SIZE, ge=1, description="answers that share an order; only for batch")
     max_rounds: int = Field(1, ge=1, description="passes over all members while a score is too low")
     max_steps: int = Field(_MAX_STEPS, ge=1, description="applications to one answer; only for loop")

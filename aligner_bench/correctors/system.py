@@ -25,7 +25,7 @@ class SystemSpec(Kind):
     draws_samples: ClassVar[bool] = True
     """Does it need answers that differ, so that greedy decoding makes no sense?"""
 
-    kind: str
+    kind: str = Field(description="the kind of system")
     upstream: ModelName = Field(description="a model of this experiment")
 
     @property
@@ -68,8 +68,8 @@ class UpstreamSystem(SystemSpec):
 
     draws_samples: ClassVar[bool] = False
 
-    kind: str = "upstream"
-    corrector: CorrectorSpec | None = None
+    kind: str = Field("upstream", description="the kind of system")
+    corrector: CorrectorSpec | None = Field(None, description="what rewrites the upstream's answer")
 
     @property
     def corrects(self) -> CorrectorSpec | None:
@@ -88,7 +88,7 @@ class UpstreamSystem(SystemSpec):
 class ResampleSystem(SystemSpec):
     """The upstream again with another seed: the A/A control."""
 
-    seed: int = 1
+    seed: int = Field(1, description="added to the seed of the experiment")
 
     def samples(self, seed: int) -> list[tuple[int, int]]:
         """One answer, by the experiment's seed plus this system's."""

@@ -34,9 +34,11 @@ UNKNOWN = math.nan
 class PriceSpec(Spec):
     """US dollars for a million tokens."""
 
-    input: float = Field(ge=0)
-    output: float = Field(ge=0)
-    cached: float | None = Field(None, ge=0, description="input that was in the provider's cache")
+    input: float = Field(ge=0, description="US dollars for a million prompt tokens")
+    output: float = Field(ge=0, description="US dollars for a million tokens that the model writes")
+    cached: float | None = Field(
+        None, ge=0, description="US dollars for a million prompt tokens in the provider's cache"
+    )
     batch: float = Field(1.0, gt=0, le=1, description="a batch API's price as a share of this one")
 
     def cost(self, prompt_tokens: int, completion_tokens: int) -> float:

@@ -11,7 +11,7 @@ from aligner_bench.core.types import Decoding
 from aligner_bench.correctors.system import SystemSpec
 from aligner_bench.engines.base import ModelSpec
 from aligner_bench.engines.costs import PriceSpec
-from aligner_bench.experiment.profiles import applied
+from aligner_bench.experiment.profiles import PROFILES, applied
 from aligner_bench.inspectors.base import InspectorSpec
 from aligner_bench.judges.base import JudgeSpec
 from aligner_bench.papers.spec import PaperSpec
@@ -22,9 +22,9 @@ from aligner_bench.suites.use import SuiteUse
 class ComparisonSpec(Spec):
     """A candidate against baselines, by some judges (all of them where none is named)."""
 
-    candidate: SystemName
-    baselines: tuple[SystemName, ...] = Field(min_length=1)
-    judges: tuple[JudgeName, ...] = ()
+    candidate: SystemName = Field(description="the system that is measured")
+    baselines: tuple[SystemName, ...] = Field(min_length=1, description="the systems it is compared with")
+    judges: tuple[JudgeName, ...] = Field((), description="judges of these comparisons; empty: all")
 
 
 class StandIns(Spec):
@@ -43,8 +43,10 @@ class ExperimentFile(Spec):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="name of the run")
     description: str = Field("", description="for people")
     seed: int = Field(0, description="seed of sampling and of every drawn part")
-    profile: str = Field("fair", description="how questions are put; see profiles.py")
-    decoding: Decoding = Decoding()
+    profile: str = Field(
+        "fair", description="how questions are put", json_schema_extra={"enum": list(PROFILES)}
+    )
+    decoding: Decoding = Field(Decoding(), description="how tokens are chosen, for every system alike")
     suites: tuple[SuiteUse, ...] = Field(min_length=1, description="prompts")
     models: dict[str, ModelSpec] = Field(min_length=1, description="engines with weights, by name")
     inspectors: dict[str, InspectorSpec] = Field({}, description="classifiers that score answers, by name")
@@ -60,7 +62,7 @@ class ExperimentFile(Spec):
     trends: dict[str, dict[str, float]] = Field(
         {}, description="name -> system -> parameters of its aligner: is more size more preference?"
     )
-    stand_ins: StandIns = StandIns()
+    stand_ins: StandIns = Field(StandIns(), description="what --scale smoke uses instead")
 
     @model_validator(mode="before")
     @classmethod

@@ -31,8 +31,14 @@ def _as_list(value: object) -> object:
     return (value,) if isinstance(value, str) else value
 
 
-Metric = Annotated[str, BeforeValidator(_known_metric)]
-Names = Annotated[tuple[str, ...], BeforeValidator(_as_list)]
+Metric = Annotated[str, BeforeValidator(_known_metric), Field(json_schema_extra={"enum": list(GATED)})]
+Names = Annotated[tuple[str, ...], BeforeValidator(_as_list, json_schema_input_type=tuple[str, ...] | str)]
+Metrics = Annotated[
+    tuple[Metric, ...],
+    BeforeValidator(
+        _as_list, json_schema_input_type=Annotated[tuple[Metric, ...], Field(min_length=1)] | Metric
+    ),
+]
 
 
 class Rule(Spec):
@@ -42,12 +48,12 @@ class Rule(Spec):
     cover the number by category.
     """
 
-    metrics: Annotated[tuple[Metric, ...], BeforeValidator(_as_list)] = Field(min_length=1)
+    metrics: Metrics = Field(min_length=1, description="the numbers that it covers")
     margin: float | None = Field(None, gt=0, le=100, description="largest accepted loss, in points")
-    suites: Names = ()
-    judges: Names = ()
-    systems: Names = ()
-    baselines: Names = ()
+    suites: Names = Field((), description="only these suites")
+    judges: Names = Field((), description="only by these judges")
+    systems: Names = Field((), description="only these systems")
+    baselines: Names = Field((), description="only against these baselines")
     by_category: bool = Field(False, description="one test a category instead of one for the suite")
     categories: Names = Field((), description="with by_category: only these")
     family: str | None = Field(None, description="failures of rules with one family are Holm-corrected")
@@ -69,7 +75,10 @@ class Policy(Spec):
     """A policy file. Without rules, everything but refusals is gated at ``margin``."""
 
     margin: float = Field(DEFAULT_MARGIN, gt=0, le=100, description="points, where a rule names none")
-    rules: tuple[Rule, ...] = (Rule(metrics=tuple(m for m in GATED if m not in UNASKED)),)
+    rules: tuple[Rule, ...] = Field(
+        (Rule(metrics=tuple(m for m in GATED if m not in UNASKED)),),
+        description="which numbers are gated; the last rule that covers a number counts",
+    )
 
 
 def read_policy(path: Path) -> tuple[Policy, YamlDocument]:

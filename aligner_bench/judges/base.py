@@ -87,7 +87,7 @@ class JudgeSpec(Kind):
     swapped_at_smoke: ClassVar[bool] = False
     """Does ``--scale smoke`` make another judge of it, which then needs another name?"""
 
-    kind: str
+    kind: str = Field(description="the kind of judge")
     suites: tuple[SuiteName, ...] = Field((), description="judge only these suites; empty: all it can judge")
 
     def make(self, context: JudgeContext) -> Judge:

@@ -48,7 +48,9 @@ def _verdict(new: float, old: float) -> Verdict:
 class InspectorJudgeSpec(JudgeSpec):
     """The answer with the higher mean inspector score wins."""
 
-    inspectors: tuple[InspectorName, ...] = Field(min_length=1)
+    inspectors: tuple[InspectorName, ...] = Field(
+        min_length=1, description="the answer with the higher mean of their scores wins"
+    )
 
     def make(self, context: JudgeContext) -> Judge:
         """The judge."""

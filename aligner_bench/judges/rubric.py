@@ -43,13 +43,15 @@ class Tags(Spec):
 class Rubric(Spec):
     """One rubric: the demand, the tags by which its reply is read, and how the reply is made."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    description: str = ""
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="name of the rubric")
+    description: str = Field("", description="for people")
     system: str = Field("", description="the system turn; empty for none")
     user: str = Field(description="with {prompt}, {answer_a}, {answer_b}, and {references} where wanted")
-    tags: Tags = Tags()
+    tags: Tags = Field(Tags(), description="what the reply must hold exactly one of")
     names: Literal["better", "worse"] = Field("better", description="which answer the tag names")
-    decoding: Decoding = Decoding(max_new_tokens=1024)
+    decoding: Decoding = Field(
+        Decoding(max_new_tokens=1024), description="how the tokens of the reply are chosen"
+    )
 
     @model_validator(mode="after")
     def _demand_and_parser_agree(self) -> Self:

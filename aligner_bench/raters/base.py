@@ -69,7 +69,7 @@ class RaterSpec(Kind):
 
     registry: ClassVar[Registry] = RATERS
 
-    kind: str
+    kind: str = Field(description="the kind of rater")
     suites: tuple[SuiteName, ...] = Field((), description="rate only these suites; empty: all")
 
     def make(self) -> Rater:

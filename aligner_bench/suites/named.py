@@ -16,7 +16,7 @@ from aligner_bench.suites.use import SuiteUse
 class NamedSuite(SuiteUse):
     """A packaged suite, or a YAML file beside the experiment."""
 
-    kind: str = Field("named", exclude=True)
+    kind: str = Field("named", exclude=True, description="the kind of suite")
     name: str = Field(description="a packaged suite, NAME:SUBSET, or the path of a YAML file")
     subset: str | None = Field(None, description="a part that the suite's definition names")
 

@@ -37,12 +37,12 @@ class Column(Spec):
     out not counted) and `{text_hash}`, 12 hexadecimal digits of the SHA-256 of the prompt's text.
     """
 
-    column: str | None = None
-    const: str | None = None
-    template: str | None = None
-    split: str | None = Field(default=None, min_length=1)
+    column: str | None = Field(None, description="name of the column")
+    const: str | None = Field(None, description="the same text for every row")
+    template: str | None = Field(None, description="text with {columns}, {row} and {text_hash} filled in")
+    split: str | None = Field(None, min_length=1, description="separator of several values in one text")
     replace: dict[str, str] = Field({}, description="text -> text that takes its place")
-    optional: bool = False
+    optional: bool = Field(False, description="rows may lack the column")
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
@@ -52,21 +52,23 @@ class Column(Spec):
         return self
 
 
-ColumnField = Annotated[Column, BeforeValidator(_as_column)]
-ColumnList = Annotated[list[ColumnField], BeforeValidator(_as_list)]
+ColumnField = Annotated[Column, BeforeValidator(_as_column, json_schema_input_type=Column | str)]
+ColumnList = Annotated[
+    list[ColumnField], BeforeValidator(_as_list, json_schema_input_type=list[ColumnField] | ColumnField)
+]
 
 
 class Columns(Spec):
     """The column of each field of a prompt; fields left out are guessed (id, text, category) or empty."""
 
-    prompt_id: ColumnField | None = None
-    text: ColumnField | None = None
-    category: ColumnField | None = None
-    criterion: ColumnField | None = None
-    family: ColumnField | None = None
-    references: ColumnList | None = None
-    incorrect: ColumnList | None = None
-    history: ColumnField | None = None
+    prompt_id: ColumnField | None = Field(None, description="the prompt's id; left out, a hash of its text")
+    text: ColumnField | None = Field(None, description="the prompt")
+    category: ColumnField | None = Field(None, description="the prompt's category")
+    criterion: ColumnField | None = Field(None, description="what a good answer is judged by")
+    family: ColumnField | None = Field(None, description="group of prompts that are variants of one")
+    references: ColumnList | None = Field(None, description="right answers")
+    incorrect: ColumnList | None = Field(None, description="wrong answers")
+    history: ColumnField | None = Field(None, description="earlier turns: a list of role and content")
 
     def over(self, base: Columns) -> Columns:
         """These columns where given, those of `base` elsewhere."""
@@ -77,16 +79,18 @@ class Columns(Spec):
 class Match(Spec):
     """A condition on a column: a regular expression found in its text."""
 
-    matches: str
+    matches: str = Field(description="a regular expression, found anywhere in the text")
 
 
 class Part(Spec):
     """One file (or hub config and split) of a source that has several."""
 
-    path: str | None = None
-    config: str | None = None
-    split: str | None = None
-    columns: Columns = Columns()
+    path: str | None = Field(
+        None, description="the file: beside the definition, in the data folder, or on the hub"
+    )
+    config: str | None = Field(None, description="configuration of the hub data set")
+    split: str | None = Field(None, description="split of the hub data set")
+    columns: Columns = Field(Columns(), description="which column holds what")
 
 
 class Source(Part):
@@ -96,14 +100,16 @@ class Source(Part):
     either a `split` (and `config`) for `datasets.load_dataset`, or a `path` to one file in the repository.
     """
 
-    kind: Literal["packaged", "local", "hub"]
-    dataset: str | None = None
-    revision: str | None = None
-    format: Format | None = None
+    kind: Literal["packaged", "local", "hub"] = Field(description="where the rows lie")
+    dataset: str | None = Field(None, description="hub name of the data set")
+    revision: str | None = Field(None, description="commit of the data set: 40 hexadecimal digits")
+    format: Format | None = Field(None, description="format of the file, where its suffix does not say it")
     where: dict[str, str | int | Match] = Field({}, description="column -> value that rows must have")
     parts: list[Part] = Field([], description="several files read as one source")
-    expected_rows: int | None = Field(default=None, ge=1)
-    content_hash: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
+    expected_rows: int | None = Field(None, ge=1, description="number of rows; another number is an error")
+    content_hash: str | None = Field(
+        None, pattern="^[0-9a-f]{64}$", description="SHA-256 of the prompts; another one is an error"
+    )
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -131,21 +137,21 @@ class Source(Part):
 class Sample(Spec):
     """`python_random_sample`: what `random.seed(seed); random.sample(data, n)` gives, rows in id order."""
 
-    method: Literal["python_random_sample"]
-    seed: int
-    n: int = Field(ge=1)
+    method: Literal["python_random_sample"] = Field(description="how the rows are drawn")
+    seed: int = Field(description="seed of the generator")
+    n: int = Field(ge=1, description="number of rows")
 
 
 class Subset(Spec):
     """A named part of the suite; `approximate` where a published subset cannot be rebuilt exactly."""
 
-    ids: list[str] | None = None
-    categories: list[str | int] | None = None
-    criteria: list[str] | None = None
-    sample: Sample | None = None
-    approximate: bool = False
-    note: str = ""
-    expected_rows: int | None = Field(default=None, ge=1)
+    ids: list[str] | None = Field(None, description="ids of its prompts")
+    categories: list[str | int] | None = Field(None, description="only prompts of these categories")
+    criteria: list[str] | None = Field(None, description="only prompts of these criteria")
+    sample: Sample | None = Field(None, description="a seeded sample of what the other fields leave")
+    approximate: bool = Field(False, description="a published subset that cannot be rebuilt exactly")
+    note: str = Field("", description="for people: where it comes from")
+    expected_rows: int | None = Field(None, ge=1, description="number of rows; another number is an error")
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
@@ -157,16 +163,20 @@ class Subset(Spec):
 class SuiteSpec(Spec):
     """A whole definition. `categories` is a list of names or a map from the data's value to a name."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    version: Annotated[str, Field(coerce_numbers_to_str=True, min_length=1)]
-    licence: str
-    description: str = ""
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="name of the suite")
+    version: Annotated[str, Field(coerce_numbers_to_str=True, min_length=1)] = Field(
+        description="changes where prompts change", json_schema_extra={"type": ["string", "number"]}
+    )
+    licence: str = Field(description="licence of the prompts")
+    description: str = Field("", description="for people")
     categories: list[str] | dict[str | int, str] = Field(
         [], description="categories in order; or value of the column -> category"
     )
     relevant: list[str | int] = Field([], description="categories that charts show first")
-    criterion: str | None = None
-    sources: list[Source] = Field(min_length=1)
+    criterion: str | None = Field(
+        None, description="what a good answer is judged by, where no column says it"
+    )
+    sources: list[Source] = Field(min_length=1, description="where the rows are; the first that can be had")
     subsets: dict[str, Subset] = Field({}, description="named parts of the suite")
 
     @model_validator(mode="after")

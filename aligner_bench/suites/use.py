@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -18,7 +18,7 @@ class SuiteUse(Kind):
 
     registry: ClassVar[Registry] = SUITES
 
-    kind: str
+    kind: str = Field(description="the kind of suite")
     limit: int | None = Field(None, ge=1, description="most prompts: a seeded part, balanced over categories")
     max_new_tokens: int | None = Field(None, ge=1, description="for every system on this suite alike")
 
@@ -26,6 +26,11 @@ class SuiteUse(Kind):
     def short_form(cls, value: object) -> object:
         """A suite's name alone stands for a named suite."""
         return {"name": value} if isinstance(value, str) else value
+
+    @classmethod
+    def short_form_schema(cls) -> dict[str, Any]:
+        """A suite's name, as a string."""
+        return {"type": "string", "description": "a packaged suite, NAME:SUBSET, or the path of a YAML file"}
 
     @property
     def label(self) -> str:

@@ -22,7 +22,9 @@ class PairRMSpec(JudgeSpec):
         "fixed",
         description="fixed: 412 tokens an answer; spare: and half of what the prompt leaves of its 1224",
     )
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    batch_size: int = Field(32, ge=1)
+    dtype: Literal["float32", "bfloat16", "float16"] = Field(
+        "float32", description="precision of the weights"
+    )
+    batch_size: int = Field(32, ge=1, description="most pairs of a batch")
     audit_pairs: int = Field(24, ge=0, description="pairs with a known winner to test it on")
     family: str | None = Field(None, description="for self-preference warnings")
