@@ -1,7 +1,8 @@
-"""The input of a corrector, and functions that extend an answer's trace."""
+"""The input of a corrector, and functions that make answers and extend their traces."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -59,4 +60,34 @@ def kept(before: Answer, after: Answer) -> Answer:
         seconds=after.seconds,
         cost=after.cost,
         trace=after.trace,
+    )
+
+
+def sampled(row: Sequence[Completion], best: int, scores: Sequence[Mapping[str, float]] = ()) -> Answer:
+    """Sample ``best`` of the samples of one prompt as an answer, at the cost of all; each is a trace step.
+
+    ``scores`` has the inspector scores of each sample, where they were scored.
+    """
+    trace = tuple(
+        Step(
+            k,
+            "chosen" if k == best else f"sample {k}",
+            "candidate",
+            sample.text,
+            scores[k] if scores else {},
+        )
+        for k, sample in enumerate(row)
+    )
+    return Answer(
+        text=row[best].text,
+        status=row[best].status,
+        finish_reason=row[best].finish_reason,
+        calls=len(row),
+        prompt_tokens=sum(s.prompt_tokens for s in row),
+        completion_tokens=sum(s.completion_tokens for s in row),
+        cut_tokens=row[best].cut_tokens,
+        seconds=sum(s.seconds for s in row),
+        error=row[best].error,
+        trace=trace,
+        cost=sum(s.cost for s in row),
     )

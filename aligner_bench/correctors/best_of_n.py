@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from pydantic import Field
 
 from aligner_bench.core.spec import InspectorName
-from aligner_bench.core.types import Answer, Completion, Services, Step
-from aligner_bench.correctors.answers import Item
+from aligner_bench.core.types import Answer, Completion, Services
+from aligner_bench.correctors.answers import Item, sampled
 from aligner_bench.correctors.base import Work
 from aligner_bench.correctors.system import SystemSpec
 
@@ -70,20 +70,4 @@ def _best(row: Sequence[Completion], scores: Sequence[dict[str, float]]) -> Answ
         return -1.0 if row[k].status == "error" else sum(scores[k].values()) / len(scores[k])
 
     best = max(range(len(row)), key=mean)
-    trace = tuple(
-        Step(k, "chosen" if k == best else f"sample {k}", "candidate", sample.text, scores[k])
-        for k, sample in enumerate(row)
-    )
-    return Answer(
-        text=row[best].text,
-        status=row[best].status,
-        finish_reason=row[best].finish_reason,
-        calls=len(row),
-        prompt_tokens=sum(s.prompt_tokens for s in row),
-        completion_tokens=sum(s.completion_tokens for s in row),
-        cut_tokens=row[best].cut_tokens,
-        seconds=sum(s.seconds for s in row),
-        error=row[best].error,
-        trace=trace,
-        cost=sum(s.cost for s in row),
-    )
+    return sampled(row, best, scores)

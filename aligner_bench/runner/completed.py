@@ -14,6 +14,7 @@ from typing import Any
 
 from aligner_bench.core.files import file_digest
 from aligner_bench.core.hashing import digest
+from aligner_bench.core.registry import plugin_sources, plugins_in
 from aligner_bench.core.types import Services
 from aligner_bench.store.ledger import Ledger
 
@@ -32,6 +33,7 @@ def work_digest(experiment: Any, suites: Sequence[Any], services: Services) -> s
             {name: services.identity(name) for name in names},
             {name: judge.identity(services) for name, judge in experiment.make_judges().items()},
             _code(),
+            [plugins_in(experiment), plugin_sources(experiment)],
         ]
     )
 

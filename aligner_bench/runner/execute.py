@@ -43,7 +43,8 @@ def execute(experiment: Experiment, plan: Plan, bench: Workbench, store: Store) 
     if experiment.canaries:
         store("canaries", [row for name, judge in judges.items() for row in canary_rows(name, judge, bench)])
     store("rater_audits", [row for name, rater in raters.items() for row in audit_rows(name, rater, bench)])
-    store("raters", [rater_row(name, rater, bench) for name, rater in raters.items()])
+    specs = experiment.raters
+    store("raters", [rater_row(name, r, bench, from_plugin(specs[name])) for name, r in raters.items()])
     store("audits", [row for name, judge in judges.items() for row in _audit(name, judge, bench)])
     bench.phase("inspector audits")
     store("inspectors", [row for name in experiment.inspectors for row in _held_out(experiment, name, bench)])
@@ -100,7 +101,10 @@ def _run_block(
 
 
 def _judge_row(experiment: Experiment, name: str, judge: Judge, bench: Workbench) -> Row:
-    identity = judge.identity(bench) | from_plugin(experiment.judges[name])
+    spec = experiment.judges[name]
+    members = {m: from_plugin(experiment.judges[m]) for m in spec.members()}
+    held = {member: plugin for member, plugin in members.items() if plugin}
+    identity = judge.identity(bench) | from_plugin(spec) | ({"members_of_plugins": held} if held else {})
     return {
         "judge": name,
         "kind": identity["kind"],

@@ -12,6 +12,7 @@ from typing import Any
 from aligner_bench.core.cache import cache_dir
 from aligner_bench.core.errors import UsageError
 from aligner_bench.core.hardware import hardware
+from aligner_bench.core.registry import plugins_in
 from aligner_bench.engines.base import make_engine
 from aligner_bench.engines.costs import Spending, check_limit
 from aligner_bench.experiment.experiment import Experiment
@@ -178,6 +179,7 @@ def _manifest(experiment: Experiment, facts: Facts, bench: Workbench, started: d
         "model_loads": bench.loads,
         "model_unloads": bench.residency.unloads,
         "engines": bench.engine_facts(),
+        "plugins": plugins_in(experiment),
         "versions": {"python": platform.python_version(), **_versions()},
         "hardware": hardware(),
     }
