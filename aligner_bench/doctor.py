@@ -107,7 +107,7 @@ class Finding(BaseModel):
 
 
 def examine(*, hub: bool = True) -> list[Finding]:
-    """Check packages, plug-ins, models, machine, folders and access. ``hub=False`` makes no network request."""
+    """Check packages, plug-ins, models, machine, folders, access. ``hub=False``: no network request."""
     return [*_packages(), _vllm_elsewhere(), *_plugins(), *_models(), *_machine(), *_folders(), *_access(hub)]
 
 

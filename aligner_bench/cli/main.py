@@ -254,7 +254,7 @@ def _closing(finished: Run) -> None:
 
 
 def main() -> None:
-    """Run the command: a usage error is one line, or one per fault of a file, and exit code 2; Ctrl-C is 130."""
+    """Run the command: a usage error is one line, or one a fault of a file, and exit code 2; Ctrl-C: 130."""
     try:
         app()
     except UsageError as error:
