@@ -15,21 +15,33 @@ import time
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from aligner_bench import __version__
 from aligner_bench.core.cache import cache_dir
+from aligner_bench.core.entry_points import points_of
 from aligner_bench.core.errors import UsageError
 from aligner_bench.core.hardware import hardware
+from aligner_bench.core.registry import Kind
 from aligner_bench.engines.embedded import EMBEDDED, embedded_path
 from aligner_bench.engines.vllm_env import PYTHON_VARIABLE, vllm_python
 
-State = Literal["ok", "missing", "off"]
+State = Literal["ok", "missing", "off", "fault"]
 _HUB = "https://huggingface.co"
 _TIMEOUT = 4.0
 _SCAN_TIMEOUT = 2.0
+_BASES = {
+    "aligner_bench.engines": "aligner_bench.engines.base:ModelSpec",
+    "aligner_bench.correctors": "aligner_bench.correctors.base:CorrectorSpec",
+    "aligner_bench.systems": "aligner_bench.correctors.system:SystemSpec",
+    "aligner_bench.judges": "aligner_bench.judges.base:JudgeSpec",
+    "aligner_bench.raters": "aligner_bench.raters.base:RaterSpec",
+    "aligner_bench.suites": "aligner_bench.suites.use:SuiteUse",
+}
+"""Entry-point group -> the class of which its kinds are subclasses."""
 
 
 class Extra(NamedTuple):
@@ -87,14 +99,16 @@ class Finding(BaseModel):
 
     section: str
     name: str
-    state: State = Field(description="ok, missing, or off (not needed or switched off)")
+    state: State = Field(
+        description="ok, missing, off (not needed here or switched off), or fault (installed but unusable)"
+    )
     detail: str
     install: str = Field("", description="the command that installs it")
 
 
 def examine(*, hub: bool = True) -> list[Finding]:
-    """Check packages, models, machine, folders and access. ``hub=False`` makes no network request."""
-    return [*_packages(), _vllm_elsewhere(), *_models(), *_machine(), *_folders(), *_access(hub)]
+    """Check packages, plug-ins, models, machine, folders, access. ``hub=False``: no network request."""
+    return [*_packages(), _vllm_elsewhere(), *_plugins(), *_models(), *_machine(), *_folders(), *_access(hub)]
 
 
 def _installed(module: str) -> bool:
@@ -148,6 +162,23 @@ def _vllm_elsewhere() -> Finding:
         return Finding(section="packages", name=name, state="off", detail=detail)
     place = "this interpreter" if python == sys.executable else python
     return Finding(section="packages", name=name, state="ok", detail=f"{purpose}: {held}, {place}")
+
+
+def _plugins() -> list[Finding]:
+    """Kinds that installed plug-ins bring, each loaded to see whether it can be used."""
+    # The bases of kinds without plug-ins stay out: the command imports little.
+    named = [base for group, base in _BASES.items() if points_of(group)]
+    bases: list[type[Kind]] = [resolve_name(name) for name in named]
+    return [
+        Finding(
+            section="plug-ins",
+            name=f"{base.registry.what} {plugin.kind}",
+            state="fault" if plugin.fault else "ok",
+            detail=f"{plugin.distribution} {plugin.version}" + (f": {plugin.fault}" if plugin.fault else ""),
+        )
+        for base in bases
+        for plugin in base.registry.plugins(base)
+    ]
 
 
 def _models() -> list[Finding]:

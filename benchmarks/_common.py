@@ -1,4 +1,4 @@
-"""What every measurement shares: its options, the machine it ran on, and how its results are kept."""
+"""Shared parts of the measurements: options, the machine's description, and storage of results."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from typing import Any
 
 RESULTS = Path(__file__).resolve().parent / "results"
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
-"""Public data beside the repository; --data-dir names another place."""
+"""Public data beside the repository; --data-dir overrides it."""
 
 
 def arguments(
     description: str, extra: Callable[[argparse.ArgumentParser], None] | None = None
 ) -> argparse.Namespace:
-    """--quick, --save and --data-dir, and what ``extra`` adds to the parser."""
+    """Return the parsed options --quick, --save and --data-dir, and those that ``extra`` adds."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--quick", action="store_true", help="fewer repetitions: minutes become seconds")
     parser.add_argument("--save", action="store_true", help="keep the result in benchmarks/results/")
@@ -31,7 +31,7 @@ def arguments(
 
 
 def machine() -> str:
-    """Processor, cores, Python: enough to compare two results, nothing that names a host."""
+    """Return processor, cores and Python version: enough to compare two results, without a host name."""
     return f"{_processor()}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
 
 
@@ -45,12 +45,12 @@ def _processor() -> str:
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
-    """Median, smallest and largest of repeated measurements."""
+    """Return the median, minimum and maximum of repeated measurements."""
     return {"median": statistics.median(values), "min": min(values), "max": max(values)}
 
 
 def finish(name: str, rows: list[dict[str, Any]], options: argparse.Namespace) -> None:
-    """Print the rows as one JSON list (one object where there is one), and keep them if asked to."""
+    """Print the rows as one JSON list (one object if there is one row); store them with --save."""
     stamped = [{**row, "machine": machine()} for row in rows]
     payload = stamped[0] if len(stamped) == 1 else stamped
     if options.save:

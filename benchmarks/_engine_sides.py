@@ -1,9 +1,10 @@
-"""The programs of the engine measurements, each in a process of its own that loads once and is timed often.
+"""The programs of the engine measurements, each in its own process that loads once and is timed repeatedly.
 
     python benchmarks/_engine_sides.py SIDE '{"...": ...}'
 
-reads jobs as JSON lines and answers each with one: seconds, new tokens, rows. SIDE is ``ours`` (a model of
-aligner-bench through its ledger), ``lm_eval_hf``, ``alpaca_eval`` or ``lm_eval_api`` (against a server).
+reads jobs as JSON lines and answers each with one line: seconds, new tokens, rows. SIDE is ``ours`` (a
+model of aligner-bench through its ledger), ``lm_eval_hf``, ``alpaca_eval`` or ``lm_eval_api`` (against a
+server).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ Job = dict[str, Any]
 
 
 class Ours:
-    """A workbench with one model; every job gets a ledger of its own, so that nothing is remembered."""
+    """A workbench with one model and an empty ledger for every job, so that nothing is reused."""
 
     def __init__(self, options: Job) -> None:
         from aligner_bench.core.types import Decoding, Request
@@ -46,7 +47,7 @@ class Ours:
         how = self._decoding(max_new_tokens=job["max_new_tokens"])
         requests = [self._request(text, decoding=how) for text in job["questions"]]
         with self._ledger() as ledger:
-            # The loaded model stays; what is asked and answered goes through an empty ledger.
+            # The model stays loaded; requests and results go through an empty ledger.
             self._loaded._ledger = ledger
             begin = time.perf_counter()
             done = self._loaded.complete("model", requests)
@@ -57,7 +58,7 @@ class Ours:
 
 
 class LmEvalHF:
-    """lm-eval's ``hf`` backend, bf16, at the batch size of the job."""
+    """lm-eval's ``hf`` backend, bf16, at the job's batch size."""
 
     def __init__(self, options: Job) -> None:
         from lm_eval.models.huggingface import HFLM
@@ -66,7 +67,7 @@ class LmEvalHF:
         self._lm.generate_until(_instances(["Hello"], 2), disable_tqdm=True)
 
     def __call__(self, job: Job) -> Job:
-        """``generate_until`` on rendered prompts."""
+        """Run ``generate_until`` on rendered prompts."""
         self._lm.batch_size_per_gpu = job["batch_size"]
         begin = time.perf_counter()
         texts = self._lm.generate_until(_instances(job["rendered"], job["max_new_tokens"]), disable_tqdm=True)
@@ -74,7 +75,7 @@ class LmEvalHF:
 
 
 class LmEvalAPI:
-    """lm-eval's ``local-completions`` against a server, with as many calls in flight as the job says."""
+    """lm-eval's ``local-completions`` against a server, with the job's number of calls in flight."""
 
     def __init__(self, options: Job) -> None:
         from lm_eval.models.openai_completions import LocalCompletionsAPI
@@ -91,7 +92,7 @@ class LmEvalAPI:
         )
 
     def __call__(self, job: Job) -> Job:
-        """``generate_until`` on rendered prompts."""
+        """Run ``generate_until`` on rendered prompts."""
         lm = self._make(job["batch_size"])
         begin = time.perf_counter()
         texts = lm.generate_until(_instances(job["rendered"], job["max_new_tokens"]), disable_tqdm=True)
@@ -99,12 +100,12 @@ class LmEvalAPI:
 
 
 class AlpacaEval:
-    """AlpacaEval's ``huggingface_local_completions``; what its loading takes is not counted."""
+    """AlpacaEval's ``huggingface_local_completions``; loading is not counted."""
 
     def __init__(self, options: Job) -> None:
-        import transformers  # before the stand-in for peft, which it would look at
+        import transformers  # before the stub for peft, which it would import
 
-        if importlib.util.find_spec("peft") is None:  # it imports the name, and uses it for adapters only
+        if importlib.util.find_spec("peft") is None:  # imported by name, used for adapters only
             sys.modules["peft"] = types.ModuleType("peft")
             sys.modules["peft"].PeftModel = None  # type: ignore[attr-defined]
         import alpaca_eval.decoders.huggingface_local as module
@@ -117,7 +118,7 @@ class AlpacaEval:
         self._tokenizer = make_tokenizer(self._folder)
         model = transformers.AutoModelForCausalLM.from_pretrained(self._folder, dtype="bfloat16")
 
-        # It loads anew at each call, and asks for 8-bit weights in a way that transformers 5 refuses.
+        # It reloads at each call, and requests 8-bit weights by an argument that transformers 5 rejects.
         class Loaded:
             @staticmethod
             def from_pretrained(*_: Any, **__: Any) -> Any:
@@ -131,7 +132,7 @@ class AlpacaEval:
         module.AutoModelForCausalLM, module.AutoTokenizer = Loaded, Tokens
 
     def __call__(self, job: Job) -> Job:
-        """Completions of rendered prompts."""
+        """Complete rendered prompts."""
         begin = time.perf_counter()
         done = self._module.huggingface_local_completions(
             job["rendered"],

@@ -1,9 +1,9 @@
-"""A seeded server that speaks OpenAI's chat protocol, with a latency and, if asked, every kind of fault.
+"""A seeded server with OpenAI's chat protocol, a fixed latency and, on request, every kind of fault.
 
-A process of its own: ``python benchmarks/_fault_server.py --share 0.3`` prints its port and serves until its
-input ends. It honours ``Idempotency-Key``, as payment services do: what was answered once under a key is
-answered again from memory, and is billed once. ``GET /log`` gives everything that happened, as JSON. Which
-fault a call meets depends on the seed, its question and how often that was asked, and on nothing else.
+It runs as its own process: ``python benchmarks/_fault_server.py --share 0.3`` prints its port and serves
+until its input ends. It honours ``Idempotency-Key``: an answer given once under a key is repeated from
+memory and billed once. ``GET /log`` returns all events as JSON. The fault of a call depends only on the
+seed, the question and how often it was sent.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ PER_TRY = (
 )
 PER_ITEM = ("refusal", "too long")
 KINDS = (*PER_TRY, *PER_ITEM)
-"""Faults of a single try, and those that an item meets whenever it is asked."""
+"""Faults of single tries, and faults of items that recur at every try."""
 _DRIP = 0.05  # seconds between pieces that are too small to ever end in time
-_LATE = 30.0  # seconds that no client waits
+_LATE = 30.0  # seconds longer than any client's timeout
 
 
 class State:
-    """What is to happen, and what has."""
+    """The planned faults and the events so far."""
 
     def __init__(self, seed: int, share: float, latency: float) -> None:
         self.seed, self.share, self.latency = seed, share, latency
@@ -42,7 +42,7 @@ class State:
         self.log: list[dict[str, Any]] = []
 
     def fault(self, question: str) -> str | None:
-        """The fault of this try, if any; an item's own comes before those of single tries."""
+        """Return the fault of this try, if any; an item's own fault comes before those of single tries."""
         each = self.share / len(KINDS)
         drawn = int(random.Random(f"{self.seed} {question}").random() / each)
         if drawn < len(PER_ITEM):
@@ -52,7 +52,7 @@ class State:
         return PER_TRY[drawn] if drawn < len(PER_TRY) else None
 
     def answer(self, key: str, refusal: bool) -> tuple[bytes, bool]:
-        """The item's answer, and whether it is billed now."""
+        """Return the item's answer, and whether it is billed now."""
         known = self.answers.get(key) if key else None
         if known is not None:
             return known, False
@@ -80,7 +80,7 @@ def _reply(refusal: bool, first: float) -> dict[str, Any]:
 
 
 class Connection(asyncio.Protocol):
-    """HTTP/1.1, as much of it as the clients here speak."""
+    """HTTP/1.1, as far as the clients here need it."""
 
     def __init__(self, state: State) -> None:
         self.state = state
@@ -109,7 +109,7 @@ class Connection(asyncio.Protocol):
         asyncio.get_running_loop().call_later(self.state.latency, self.meet, key, body)
 
     def meet(self, key: str, body: bytes) -> None:
-        """Answer a call, or let it meet its fault."""
+        """Answer a call, or produce its fault."""
         question = json.loads(body)["messages"][-1]["content"] if self.state.share else ""
         fault = self.state.fault(question) if question else None
         event = {"key": key, "fault": fault, "billed": False, "delivered": False}
@@ -124,7 +124,7 @@ class Connection(asyncio.Protocol):
             self.send(fault, made)
 
     def send(self, fault: str | None, body: bytes) -> None:
-        """An answer that exists, and is billed; not all of them arrive."""
+        """Send an answer that exists and is billed; some faults prevent its arrival."""
         loop = asyncio.get_running_loop()
         if fault == "timeout":
             loop.call_later(_LATE, self.transport.abort)
@@ -140,13 +140,13 @@ class Connection(asyncio.Protocol):
             self.write(200, body)
 
     def drip(self, body: bytes, at: int) -> None:
-        """One byte now, the next a little later."""
+        """Send the reply in slow, small pieces."""
         if at < len(body) and not self.transport.is_closing():
             self.transport.write(body[at : at + 1])
             asyncio.get_running_loop().call_later(_DRIP, self.drip, body, at + 1)
 
     def write(self, status: int, body: bytes, *headers: str) -> None:
-        """A whole reply."""
+        """Write a complete reply."""
         self.transport.write(_head(status, len(body), *headers) + body)
 
 
@@ -181,7 +181,7 @@ async def _serve(options: argparse.Namespace) -> None:
 
 @contextmanager
 def serving(share: float = 0.0, latency: float = 0.0, seed: int = 0) -> Iterator[str]:
-    """The base URL of such a server, in a process of its own."""
+    """Yield the base URL of such a server in its own process."""
     command = [sys.executable, str(Path(__file__).resolve())]
     options = ["--share", str(share), "--latency", str(latency), "--seed", str(seed)]
     with subprocess.Popen(
@@ -195,7 +195,7 @@ def serving(share: float = 0.0, latency: float = 0.0, seed: int = 0) -> Iterator
 
 
 def log_of(url: str) -> list[dict[str, Any]]:
-    """Everything that the server at this URL has met: key, fault, billed, delivered."""
+    """Return all events of the server at this URL: key, fault, billed, delivered."""
     with urllib.request.urlopen(url.removesuffix("/v1") + "/log", timeout=60) as reply:
         return list(json.load(reply))
 

@@ -1,4 +1,4 @@
-"""Processes that measurements ask over a pipe: one job in, one answer out."""
+"""Worker processes of the measurements, connected by a pipe: one job in, one answer out."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 class Side:
-    """One side of a comparison. Used as a context; its process ends with it."""
+    """One side of a comparison, as a context manager; its process ends with it."""
 
     def __init__(self, name: str, side: str, options: dict[str, Any], python: str = sys.executable) -> None:
         self.name = name
@@ -38,7 +38,7 @@ class Side:
         self._answer()
 
     def __call__(self, job: dict[str, Any]) -> dict[str, Any]:
-        """The answer to a job."""
+        """Return the answer to a job."""
         assert self._process.stdin is not None
         print(json.dumps(job), file=self._process.stdin, flush=True)
         return self._answer()

@@ -1,4 +1,4 @@
-"""Prompts of the engine measurements, as chat requests and as the strings that rivals are given."""
+"""Prompts of the engine measurements, as chat requests and as strings for other harnesses."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ AT_LENGTH = " (in at least three hundred words)"
 
 
 def open_questions(data: Path) -> list[str]:
-    """Questions to which a small model answers at length; from the public data, else made up here."""
+    """Return questions with long answers from the public data, or generated ones without the data."""
     file = data / "beavertails_evaluation.jsonl"
     if file.is_file():
         rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
@@ -72,13 +72,13 @@ _PLACES = ("in Norway", "on the moon")
 
 
 def shared_beginning() -> str:
-    """About 600 tokens of principles and demonstrations, with which every prompt of workload C begins."""
+    """Return the prefix of workload C: about 600 tokens of principles and demonstrations."""
     shown = [f"Question: {q}\nAnswer: {weak}\nMended: {mended}\n" for q, weak, mended in _SHOWN]
     return PRINCIPLES + "\n" + "\n".join(shown) + "\n"
 
 
 def as_corrections(questions: Sequence[str]) -> list[str]:
-    """Workload C: each question with a short answer, after the shared beginning."""
+    """Return workload C: each question with a short answer, after the shared prefix."""
     begin = shared_beginning()
     return [
         f"{begin}Question: {question}\nAnswer: I do not know.\nMended:{AT_LENGTH}" for question in questions
@@ -86,6 +86,6 @@ def as_corrections(questions: Sequence[str]) -> list[str]:
 
 
 def rendered(questions: Sequence[str], tokenizer: Any) -> list[str]:
-    """The same as chat turns, in the strings that a harness without templates sends."""
+    """Return the questions as rendered chat turns, for harnesses without chat templates."""
     turns = [[{"role": "user", "content": question}] for question in questions]
     return [tokenizer.apply_chat_template(t, tokenize=False, add_generation_prompt=True) for t in turns]

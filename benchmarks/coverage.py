@@ -1,10 +1,10 @@
-"""How often the 95 % intervals hold the truth, over simulated experiments with ties and prompt families.
+"""Coverage of the 95 % intervals over simulated experiments with ties and prompt families.
 
-Every experiment has n prompts in families of one to five. A prompt's verdict is 1, 0.5 or 0 by where a normal
-number z lies against the prompt's true preference q: above by the tie band is a loss, below it a win. z is
-shared in part within a family, so verdicts of a family resemble each other, while the mean stays q exactly
-and every target is known. For the length-controlled rate, q is logistic in the tanh of the standardised
-length difference, so that the target is the logistic function of mu.
+Every experiment has n prompts in families of one to five. A prompt's verdict is 1, 0.5 or 0, depending on
+where a normal number z lies relative to the prompt's true preference q: above the tie band is a loss, below
+it a win. Families share a part of z, so that their verdicts correlate, while the mean stays q exactly and
+every target is known. For the length-controlled rate, q is logistic in the tanh of the standardised length
+difference, so that the target is the logistic function of mu.
 """
 
 from __future__ import annotations
@@ -37,32 +37,32 @@ Check = tuple[str, str, Estimate, float]
 
 
 def families(rng: np.random.Generator, n: int) -> IntArray:
-    """Family labels of n prompts; sizes from 1 to 5, alike often, the last one cut to fit."""
+    """Return family labels of n prompts: sizes 1 to 5 in equal frequency, the last one cut to fit."""
     sizes = rng.integers(1, 6, size=n)
     return np.repeat(np.arange(n), sizes)[:n]
 
 
 def shared_normal(rng: np.random.Generator, labels: IntArray, likeness: float = LIKENESS) -> FloatArray:
-    """Standard normal numbers, shape (n,), correlated by `likeness` within a family."""
+    """Return standard normal numbers, shape (n,), correlated by `likeness` within a family."""
     common = rng.standard_normal(int(labels.max()) + 1)[labels]
     return math.sqrt(likeness) * common + math.sqrt(1 - likeness) * rng.standard_normal(labels.size)
 
 
 def verdicts(z: FloatArray, q: FloatArray | float) -> FloatArray:
-    """1, 0.5 or 0 for each z, with mean exactly q."""
+    """Return 1, 0.5 or 0 for each z, with mean exactly q."""
     place = special.ndtr(z)
     band = np.minimum(TIE_BAND, np.minimum(q, 1 - np.asarray(q)))
     return np.where(place < q - band, 1.0, np.where(place < q + band, 0.5, 0.0))
 
 
 def naive(x: FloatArray) -> Estimate:
-    """The interval that takes every row for independent: mean and 1.96 standard errors."""
+    """Return the interval that treats rows as independent: mean and 1.96 standard errors."""
     half = 1.96 * x.std(ddof=1) / math.sqrt(x.size)
     return Estimate(float(x.mean()), float(x.mean()) - half, float(x.mean()) + half, x.size, "naive")
 
 
 def one_experiment(rng: np.random.Generator, n: int) -> list[Check]:
-    """(quantity, interval, estimate, truth) of everything that has a goal, LC aside."""
+    """Return (quantity, interval, estimate, truth) of everything with a goal except LC."""
     labels = families(rng, n)
     z = shared_normal(rng, labels)
     ours = verdicts(z, TRUE_RATE)
@@ -86,7 +86,7 @@ def one_experiment(rng: np.random.Generator, n: int) -> list[Check]:
 
 
 def one_length_experiment(rng: np.random.Generator, n: int) -> list[Check]:
-    """The length-controlled rate; for contrast with penalised refits, and without families."""
+    """Return the length-controlled rate, and for contrast with penalised refits and without families."""
     labels = families(rng, n)
     gap = (
         0.5 * shared_normal(rng, labels, 0.3) + 0.2
@@ -107,14 +107,14 @@ def one_length_experiment(rng: np.random.Generator, n: int) -> list[Check]:
 
 
 def length_controlled(p: FloatArray, gap: FloatArray, labels: Labels, refits: Refits, seed: int) -> Estimate:
-    """The rate with its interval for a length gap in units of 1000 characters."""
+    """Return the rate with its interval for a length gap in units of 1000 characters."""
     base = np.full(p.size, 5000.0)
     result = lc_win_rate(p, base, base - 1000 * gap, clusters=labels, n_boot=BOOT, seed=seed, refits=refits)
     return result.estimate
 
 
 def one_share_experiment(rng: np.random.Generator, n: int) -> list[Check]:
-    """Wilson and Clopper-Pearson on independent prompts with ties, for an even and a lopsided rate."""
+    """Return Wilson and Clopper-Pearson intervals on independent prompts with ties, at two rates."""
     checks: list[Check] = []
     for q in (TRUE_RATE, 0.85):
         tally = counts(verdicts(rng.standard_normal(n), q))
@@ -126,14 +126,14 @@ def one_share_experiment(rng: np.random.Generator, n: int) -> list[Check]:
 
 
 def holds(estimate: Estimate, truth: float) -> bool:
-    """Whether the closed interval holds the truth; ends that differ by rounding only are equal."""
+    """Return whether the closed interval holds the truth, up to rounding."""
     return estimate.lower <= truth + 1e-9 and truth - 1e-9 <= estimate.upper
 
 
 def coverage(
     experiment: Callable[[np.random.Generator, int], list[Check]], n: int, runs: int, seed: int = 1
 ) -> dict[tuple[str, str], tuple[float, float]]:
-    """(share of intervals that hold the truth, mean half width) by quantity and interval."""
+    """Return (share of intervals that hold the truth, mean half width) by quantity and interval."""
     rng = np.random.default_rng([seed, n])
     seen: dict[tuple[str, str], list[tuple[bool, float]]] = defaultdict(list)
     for _ in range(runs):
@@ -145,7 +145,7 @@ def coverage(
 
 
 def goal_of(interval: str, n: int) -> tuple[float, float] | None:
-    """Range in which the coverage must lie; None for intervals that are there for contrast."""
+    """Return the range of acceptable coverage; None for intervals shown for contrast."""
     fixed = {"Wilson": (0.925, 0.98), "Clopper-Pearson": (0.95, 1.0), "naive": None, "BCa, C kept": None}
     return fixed[interval] if interval in fixed else GOALS[n]
 

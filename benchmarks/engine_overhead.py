@@ -1,12 +1,11 @@
-"""What `aligner-bench run` costs beside its engine: whole runs against the engine's own loop, same token ids.
+"""Overhead of `aligner-bench run` over its engine: whole runs against the engine's own loop, same tokens.
 
 In each round both sides complete the same prompts (at most 64 greedy tokens, SmolLM2 in bf16) with the same
 loaded model: a run from the experiment file to the written report, through an empty ledger; and, raw,
-``vllm.LLM.generate``, ``ContinuousBatchingPipeline.generate``, and for hf whatever is quickest in a trial:
-transformers' ``generate`` over batches sorted by length, at several sizes, or the hf engine's own loop called
-with all prompts at once. Loading is not counted on either side.
-Prompts differ from round to round, so that no cache knows them. Each engine is measured in a process of its
-own, vLLM in the environment that has it.
+``vllm.LLM.generate``, ``ContinuousBatchingPipeline.generate``, and for hf the fastest in a trial:
+transformers' ``generate`` over batches sorted by length, at several sizes, or the hf engine's own loop
+called with all prompts at once. Loading is not counted on either side. Prompts differ from round to round,
+so that caches cannot help. Each engine is measured in its own process, vLLM in the environment that has it.
 
     python benchmarks/engine_overhead.py [--quick] [--save] [--engines hf,vllm,openvino] [--rounds 5]
 """
@@ -37,13 +36,13 @@ Raw = Callable[[list[list[int]], int], int]  # token ids and most new tokens -> 
 
 
 def questions(turn: int, options: argparse.Namespace) -> list[str]:
-    """One round's prompts."""
+    """Return one round's prompts."""
     count = QUICK_ITEMS if options.quick else ITEMS
     return [f"Round {turn}. {question}" for question in open_questions(options.data_dir)[:count]]
 
 
 def write_experiment(folder: Path, turn: int, options: argparse.Namespace) -> Path:
-    """An experiment of one system over one round's prompts."""
+    """Write an experiment of one system over one round's prompts; return its path."""
     rows = [{"prompt_id": f"q{i}", "text": text} for i, text in enumerate(questions(turn, options))]
     (folder / f"{turn}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     (folder / f"suite{turn}.yaml").write_text(
@@ -61,13 +60,13 @@ def write_experiment(folder: Path, turn: int, options: argparse.Namespace) -> Pa
 
 
 def model_of(engine: str, quick: bool) -> dict[str, Any]:
-    """The model on both sides."""
+    """Return the model of both sides."""
     extra = {"vllm": {"enforce_eager": quick}, "openvino": {"unpack_gguf": True}}
     return {"engine": engine, "model": "smollm2-135m-instruct", "dtype": "bfloat16", **extra.get(engine, {})}
 
 
 class Kept:
-    """An engine class whose weights stay: what loading takes is neither repeated nor counted."""
+    """Keeps the weights of an engine class loaded, so that loading is neither repeated nor counted."""
 
     def __init__(self, kind: Any) -> None:
         self.engine: Any = None
@@ -88,7 +87,7 @@ class Kept:
 
 
 def timed_run(file: Path, kept: Kept) -> tuple[float, int]:
-    """Seconds of a whole run without loading, and its new tokens."""
+    """Return the seconds of a whole run without loading, and its new tokens."""
     import aligner_bench
 
     out, ledger = file.with_suffix(".out"), file.with_suffix(".sqlite")
@@ -104,7 +103,10 @@ def timed_run(file: Path, kept: Kept) -> tuple[float, int]:
 
 
 def raw_ids(turn: int, kept: Kept, options: argparse.Namespace) -> list[list[int]]:
-    """The token ids of a round. OpenVINO's cache cannot be emptied, so its raw side gets another number."""
+    """Return the token ids of a round.
+
+    OpenVINO's cache cannot be cleared, so its raw side gets another round's number.
+    """
     from aligner_bench.core.types import Request
 
     number = turn + 50 if options.worker == "openvino" else turn
@@ -112,7 +114,7 @@ def raw_ids(turn: int, kept: Kept, options: argparse.Namespace) -> list[list[int
 
 
 def raw_vllm(engine: Any) -> Raw:
-    """vLLM's own loop."""
+    """Return vLLM's own loop."""
     from vllm import SamplingParams
 
     def generate(ids: list[list[int]], most: int) -> int:
@@ -125,7 +127,7 @@ def raw_vllm(engine: Any) -> Raw:
 
 
 def raw_openvino(engine: Any) -> Raw:
-    """OpenVINO's own loop."""
+    """Return OpenVINO's own loop."""
     import numpy as np
     import openvino
 
@@ -140,7 +142,7 @@ def raw_openvino(engine: Any) -> Raw:
 
 
 def raw_hf(engine: Any, size: int) -> Raw:
-    """Transformers' ``generate`` over batches sorted by length."""
+    """Return transformers' ``generate`` over batches sorted by length."""
     import torch
 
     model, tokenizer = engine._model, engine._tokenizer
@@ -160,7 +162,7 @@ def raw_hf(engine: Any, size: int) -> Raw:
 
 
 def raw_own(engine: Any) -> Raw:
-    """The loop of the hf engine, without ledger, suites, tables or report."""
+    """Return the loop of the hf engine, without ledger, suites, tables or report."""
     from aligner_bench.core.types import Decoding, Request
     from aligner_bench.engines.decoding import decode_batch
 
@@ -183,7 +185,7 @@ def raw_own(engine: Any) -> Raw:
 
 
 def raw_loop(name: str, engine: Any, ids: list[list[int]], quick: bool) -> tuple[Raw, str | None]:
-    """The engine's own loop at its best, and which that was where there were several."""
+    """Return the fastest of the engine's own loops, and its name where there are several."""
     if name == "vllm":
         return raw_vllm(engine), None
     if name == "openvino":
@@ -201,7 +203,7 @@ def raw_loop(name: str, engine: Any, ids: list[list[int]], quick: bool) -> tuple
 
 
 def work(options: argparse.Namespace) -> dict[str, Any]:
-    """One engine's rounds, in this process. The sides take turns in beginning."""
+    """Run one engine's rounds in this process; the sides alternate in starting."""
     module = importlib.import_module(f"aligner_bench.engines.{options.worker}")
     kept = Kept(getattr(module, CLASSES[options.worker]))
     most = QUICK_TOKENS if options.quick else TOKENS
@@ -232,7 +234,7 @@ def work(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def result(engine: str, told: dict[str, Any], quick: bool) -> dict[str, Any]:
-    """The row of one engine."""
+    """Return the row of one engine."""
     mine, theirs = spread(told["ours"])["median"], spread(told["theirs"])["median"]
     rounds = [raw / run for run, raw in zip(told["ours"], told["theirs"], strict=True)]
     ratio = theirs / mine
@@ -255,7 +257,7 @@ def result(engine: str, told: dict[str, Any], quick: bool) -> dict[str, Any]:
 
 
 def ask(engine: str) -> dict[str, Any]:
-    """Measure one engine in a process of its own."""
+    """Measure one engine in its own process."""
     from aligner_bench.engines.vllm_env import vllm_python
 
     python = vllm_python()[0] if engine == "vllm" else sys.executable

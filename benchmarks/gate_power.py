@@ -1,10 +1,10 @@
-"""Whether the gate of contract 11 keeps its word: planned power, false alarms, and the n it names.
+"""Power and error rates of the gate (contract 11): planned power, false alarms, and the n it names.
 
 Paired differences (new - baseline) of a prompt take the values -1, -0.5, 0, 0.5, 1. n is planned from a
-margin and the standard deviation of the no-drop case; each simulation draws n prompts, forms the 90 %
-two-sided t interval (its ends are the one-sided 95 % bounds) and asks the gate. An inconclusive gate names an
-n; a fresh sample of that size is then drawn and asked again. Means and variances of a sample are drawn
-exactly, through the multinomial counts of the five values, so that large n cost no more than small ones.
+margin and the standard deviation of the no-drop case; each simulation draws n prompts, computes the 90 %
+two-sided t interval (its ends are the one-sided 95 % bounds) and calls the gate. An inconclusive gate names
+an n; a new sample of that size is then drawn and tested. Means and variances of a sample are drawn exactly,
+through the multinomial counts of the five values, so that large n cost no more than small ones.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from aligner_bench.stats.power import LARGEST_N, GateDecision, noninferiority, n
 
 VALUES = np.array([-1.0, -0.5, 0.0, 0.5, 1.0])
 SHAPE = np.array([0.1, 0.1, 0.6, 0.1, 0.1])
-"""Chances of the values without a drop: most prompts are ties."""
+"""Probabilities of the values without a drop: most prompts are ties."""
 MARGIN = 0.03
 POWER = 0.9
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 
 def chances(drop: float) -> Floats:
-    """Chances of the five values with mean -drop: weight moves evenly from gains to losses."""
-    moved = drop / 3  # 0.5 and 1 moved to -0.5 and -1 cost 1 and 2 a piece
+    """Return the probabilities of the five values with mean -drop, moved from gains to losses."""
+    moved = drop / 3  # moving 0.5 and 1 to -0.5 and -1 costs 1 and 2 each
     return SHAPE + np.array([moved, moved, 0.0, -moved, -moved])
 
 
 def ask(rng: np.random.Generator, drop: float, n: int) -> GateDecision:
-    """The gate's decision on a fresh sample of n prompts."""
+    """Return the gate's decision on a new sample of n prompts."""
     count = rng.multinomial(n, chances(drop))
     mean = float(count @ VALUES) / n
     variance = float(count @ (VALUES - mean) ** 2) / (n - 1)
@@ -41,7 +41,7 @@ def ask(rng: np.random.Generator, drop: float, n: int) -> GateDecision:
 
 
 def simulate(drop: float, n: int, runs: int, seed: int) -> dict[str, float]:
-    """Shares of outcomes, and of inconclusive runs that the named n then decides."""
+    """Return shares of outcomes, and of inconclusive runs that the named n then decides."""
     rng = np.random.default_rng(seed)
     first = [ask(rng, drop, n) for _ in range(runs)]
     named = [decision.n_to_decide for decision in first if decision.outcome == "inconclusive"]
@@ -72,7 +72,7 @@ def show(what: str, n: int, result: dict[str, float]) -> None:
 
 
 def planned(n: int, runs: int) -> list[dict[str, Any]]:
-    """The three drops that the plan is about."""
+    """Measure the three drops of the plan."""
     limit = 0.05 + 1.96 * math.sqrt(0.05 * 0.95 / runs)
     floor = POWER - 1.96 * math.sqrt(POWER * (1 - POWER) / runs)
     results = {drop: simulate(drop * MARGIN, n, runs, seed) for seed, drop in enumerate((0, 1, 2))}
@@ -92,7 +92,7 @@ def planned(n: int, runs: int) -> list[dict[str, Any]]:
 
 
 def named(n: int, runs: int) -> list[dict[str, Any]]:
-    """What becomes of inconclusive runs: at the planned n and from a pilot of a quarter of it."""
+    """Measure what the named n decides: at the planned n and from a pilot of a quarter of it."""
     rows = []
     for size, label in ((n, "planned"), (n // 4, "pilot")):
         for k, drop in enumerate((0.0, 0.5, 1.5, 2.0)):

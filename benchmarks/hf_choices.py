@@ -1,9 +1,9 @@
-"""What the choices of the hf engine bring on a CPU: cache, order of weights, shared prefixes, precision.
+"""Effect of the hf engine's design choices on a CPU: cache, weight order, shared prefixes, precision.
 
-SmolLM2 completes the same prompts, 32 greedy tokens at most: questions, and corrections that begin with
-the same 600 tokens. One choice at a time is turned back: the dynamic cache of transformers for buffers that
-are filled in place (which turns shared prefixes off as well), torch's own order of weights for oneDNN's,
-float32 for bfloat16. A result is the rival's time over that of the engine as it is.
+SmolLM2 completes the same prompts, 32 greedy tokens at most: questions, and corrections that begin with the
+same 600 tokens. One choice at a time is reverted: transformers' dynamic cache instead of buffers updated in
+place (which disables shared prefixes as well), torch's weight order instead of oneDNN's, float32 instead of
+bfloat16. A result is the reverted engine's time over the default engine's.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ VARIANTS = {
 
 
 def engine(dtype: str, *, dynamic: bool = False, unpacked: bool = False) -> Any:
-    """A loaded engine, with some of its choices turned back."""
-    import aligner_bench.engines.packed as packed
-
+    """Return a loaded engine with some of its choices reverted."""
+    import aligner_bench.engines.onednn_linear as onednn_linear
     from aligner_bench.engines.base import model_spec
     from aligner_bench.engines.hf import HFEngine
 
-    made, pack = HFEngine(model_spec(engine="hf", model="smollm2-135m-instruct", dtype=dtype)), packed.pack
+    made = HFEngine(model_spec(engine="hf", model="smollm2-135m-instruct", dtype=dtype))
+    reorder = onednn_linear.reorder_weights
     if unpacked:
-        packed.pack = lambda _: False
+        onednn_linear.reorder_weights = lambda _: False
     try:
         made.load()
     finally:
-        packed.pack = pack
+        onednn_linear.reorder_weights = reorder
     if dynamic:
         made._prefixes = None
     return made
 
 
 def requests(turn: int, options: argparse.Namespace) -> dict[str, list[Any]]:
-    """The prompts of one round, by kind."""
+    """Return the prompts of one round, by kind."""
     from aligner_bench.core.types import Decoding, Request
 
     how = Decoding(max_new_tokens=QUICK_TOKENS if options.quick else TOKENS)
@@ -54,7 +54,7 @@ def requests(turn: int, options: argparse.Namespace) -> dict[str, list[Any]]:
 
 
 def seconds(made: Any, asked: list[Any]) -> float:
-    """One pass over the prompts, in the engine's own batches."""
+    """Return the seconds of one pass over the prompts, in the engine's own batches."""
     begin = time.perf_counter()
     for batch in made.cut(asked):
         made.complete([asked[i] for i in batch])

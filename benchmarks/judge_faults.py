@@ -1,16 +1,16 @@
 """A judge behind a server that fails 30 % of the time, in a run that is killed three times.
 
-1,000 pairs are judged in both orders by the ``logprob`` judge, through the command line. The server, a
-process of its own, is seeded: 429, 500, timeouts, connections cut before and within a reply, slow drips,
-HTML, JSON of another shape, empty choices and missing log-probabilities strike single tries; refusals and
-over-long inputs strike items. The run is ended with ``kill -9`` when a quarter, half and three quarters are
-answered, and is resumed with the same command until nothing is left that could still succeed.
+1,000 pairs are judged in both orders by the ``logprob`` judge, through the command line. The server runs as
+its own process with a seed: 429, 500, timeouts, connections cut before and within a reply, slow replies,
+HTML, JSON of another shape, empty choices and missing log-probabilities affect single tries; refusals and
+over-long inputs affect items. The run is ended with ``kill -9`` when a quarter, half and three quarters are
+answered, and is resumed with the same command until only permanent failures remain.
 
-Every call carries its item's key, which the server honours: what it has answered, and billed, under a key is
-answered from memory when it is asked again. So the server's log and the ledger can be compared key by key.
-How often the client asked again for what had already been sent to it whole is printed too: that, and what was
-cut off on the way, a server which ignores such keys would have billed a second time. Only calls in flight at
-a kill can be among it.
+Every call carries its item's key, which the server honours: an answer given, and billed, under a key is
+repeated from memory. So the server's log and the ledger can be compared key by key. The number of repeated
+requests for replies that had been delivered completely is printed too: a server that ignores such keys
+would have billed these, and replies that were cut off, a second time. Only calls in flight at a kill can be
+among them.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def write_experiment(home: Path, url: str, pairs: int) -> None:
-    """A suite, two recorded systems whose answers differ, and the judge."""
+    """Write a suite, two recorded systems whose answers differ, and the judge."""
     prompts = [{"id": f"p{i}", "prompt": f"What is {i} plus {i}?"} for i in range(pairs)]
     (home / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in prompts))
     (home / "suite.yaml").write_text(
@@ -57,7 +57,7 @@ def write_experiment(home: Path, url: str, pairs: int) -> None:
 
 
 def start(home: Path) -> subprocess.Popen[bytes]:
-    """The command, the same every time."""
+    """Start the command, which is the same every time."""
     command = [sys.executable, "-m", "aligner_bench", "run", "exp.yaml", "--out", "out"]
     return subprocess.Popen(
         [*command, "--ledger", "ledger.sqlite", "--quiet"],
@@ -68,12 +68,12 @@ def start(home: Path) -> subprocess.Popen[bytes]:
 
 
 def billed(log: list[dict[str, Any]]) -> Counter[str]:
-    """How often each key was billed."""
+    """Return how often each key was billed."""
     return Counter(event["key"] for event in log if event["billed"])
 
 
 def kill_at(home: Path, url: str, answers: int) -> bool:
-    """Start the run and kill it once so many answers are billed; False if it ended before."""
+    """Start the run and kill it once ``answers`` answers are billed; return False if it ended before."""
     process = start(home)
     while process.poll() is None:
         if len(billed(log_of(url))) >= answers:
@@ -85,20 +85,20 @@ def kill_at(home: Path, url: str, answers: int) -> bool:
 
 
 def stored(home: Path) -> dict[str, int]:
-    """The judge's items in the ledger, and how often each was written."""
+    """Return the judge's items in the ledger, and how often each was written."""
     with sqlite3.connect(home / "ledger.sqlite") as book:
         return dict(book.execute("SELECT key, writes FROM items WHERE stage = 'choose'").fetchall())
 
 
 def verdicts(home: Path) -> list[dict[str, Any]]:
-    """The finished run's verdicts as rows."""
+    """Return the finished run's verdicts as rows."""
     from aligner_bench.runs import Run
 
     return Run(home / "out").rows("verdicts")
 
 
 def finished_runs(home: Path, url: str, hopeless: int) -> tuple[int, bool]:
-    """Run to the end, again while rows failed that might not; how often, and did the counters agree?"""
+    """Repeat the run while transient failures remain; return how often, and whether the counters agree."""
     agree = True
     for count in range(1, MOST_RUNS + 1):
         before = len(log_of(url))
@@ -112,7 +112,7 @@ def finished_runs(home: Path, url: str, hopeless: int) -> tuple[int, bool]:
 
 
 def examine(home: Path, url: str, calls: int, agree: bool, kills: int) -> dict[str, Any]:
-    """The checks, from the server's log and the ledger."""
+    """Return the checks, from the server's log and the ledger."""
     log, ledger = log_of(url), stored(home)
     once = billed(log)
     too_long = {event["key"] for event in log if event["fault"] == "too long"}
@@ -140,12 +140,12 @@ def examine(home: Path, url: str, calls: int, agree: bool, kills: int) -> dict[s
 
 
 def report(found: dict[str, Any]) -> None:
-    """The table for people."""
+    """Print the table."""
     for kind, count in sorted(found["faults"].items()):
         print(f"  {kind:<14} {count:>6}")
     print(f"{found['requests']} requests, {found['billed']} billed; verdicts: {found['statuses']}")
     again = found["asked_again_after_delivery"]
-    print(f"asked again although the reply had been sent whole (in flight at a kill): {again}")
+    print(f"repeated although the reply had been delivered completely (in flight at a kill): {again}")
     for check, held in found["checks"].items():
         print(f"  {'yes' if held else 'NO ':<4} {check}")
 
@@ -159,7 +159,7 @@ def main() -> None:
         write_experiment(home, url, pairs)
         print(f"{2 * pairs} calls, {SHARE:.0%} faults")
         kills = sum(kill_at(home, url, int(2 * pairs * share)) for share in KILLS)
-        # What is too long is known only after every item has been asked for.
+        # Over-long inputs are known only after every item has been sent.
         start(home).wait()
         too_long = {event["key"] for event in log_of(url) if event["fault"] == "too long"}
         runs, agree = finished_runs(home, url, len(too_long))

@@ -1,9 +1,10 @@
-"""Judge calls a second through the harness, ledger on, against a bare loop with the same SDK.
+"""Judge calls per second through the harness, with its ledger, against a bare loop over the same SDK.
 
-The server, a process of its own on this machine, answers after 200 ms; 64 calls are in flight. Ours is the
-workbench as a run uses it: keys, ledger, log-probabilities read, results stored as they come. The rival is
-``AsyncOpenAI.chat.completions.create`` with the same bodies in 64 tasks, nothing kept. Rounds are in turn,
-each after a warm-up of its own on the same client. The theoretical limit is 64 calls every 200 ms.
+The server runs as its own process on this machine and answers after 200 ms; 64 calls are in flight. Our
+side is the workbench as a run uses it: keys, ledger, parsed log-probabilities, results stored as they
+arrive. The rival is ``AsyncOpenAI.chat.completions.create`` with the same bodies in 64 tasks, without
+storage. Rounds alternate, each after a warm-up on the same client. The theoretical limit is 64 calls every
+200 ms.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ Bodies = list[dict[str, Any]]
 
 
 class Ours:
-    """A workbench with a ledger of its own."""
+    """A workbench with a separate ledger."""
 
     def __init__(self, url: str, folder: Path) -> None:
         from aligner_bench.engines.base import model_spec
@@ -40,7 +41,7 @@ class Ours:
         self.bench = Workbench({"api": spec}, {}, self.ledger)
 
     def __call__(self, questions: list[str]) -> int:
-        """Ask them; how many were answered."""
+        """Send the questions; return how many were answered."""
         from aligner_bench.core.types import Request
 
         found = self.bench.choose("api", [Request(text) for text in questions], ("m", "M"))
@@ -61,7 +62,7 @@ class Bare:
         self.client = AsyncOpenAI(api_key="none", base_url=url, max_retries=0)
 
     def __call__(self, questions: list[str]) -> int:
-        """Ask them; how many were answered."""
+        """Send the questions; return how many were answered."""
         waiting = iter(questions)
         return self.loop.run_until_complete(self._all(waiting))
 
@@ -89,17 +90,17 @@ class Bare:
 
 
 def questions(calls: int, label: str) -> list[str]:
-    """Texts that no other round asks."""
+    """Return texts that no other round uses."""
     return [f"{QUESTION} {label} {i}" for i in range(calls)]
 
 
 def rate(ask: Ours | Bare, calls: int, label: str) -> float:
-    """Calls a second, after a warm-up."""
+    """Return calls per second, after a warm-up."""
     ask(questions(WARM_UP, f"{label} warm-up"))
     wanted = questions(calls, label)
     start = time.perf_counter()
     if ask(wanted) != calls:
-        raise SystemExit("calls went unanswered")
+        raise SystemExit("calls had no answer")
     speed = calls / (time.perf_counter() - start)
     ask.close()
     return speed

@@ -1,10 +1,10 @@
-"""How fast the length-controlled model is refitted, and whether each refit is liblinear's.
+"""Speed of refitting the length-controlled model, and agreement of each refit with liblinear.
 
-One bootstrap replicate redraws the 805 prompts, recomputes sd(d) and refits the minimal form. Three ways, in
-turn, on the same replicates, in one process: the batch solver; AlpacaEval's own fit (its cross-validation of
-C included, its design matrix not); one liblinear fit at a fixed C through scikit-learn. Times are per refit,
-so the rivals may do fewer of them in a round. Needs the package alpaca-eval and the public AlpacaEval
-results.
+One bootstrap replicate redraws the 805 prompts, recomputes sd(d) and refits the minimal form. Three methods
+alternate on the same replicates, in one process: the batch solver; AlpacaEval's own fit (with its
+cross-validation of C, without its design matrix); one liblinear fit at a fixed C through scikit-learn.
+Times are per refit, so the rivals may do fewer of them per round. Needs the package alpaca-eval and the
+public AlpacaEval results.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from aligner_bench.stats.length_control import REFITS as REFITS_BY
 from aligner_bench.stats.length_control import Refits, lc_win_rate
 
 MODEL = "gpt-3.5-turbo-1106"
-"""The model whose rate moves most under control, so that the fit matters."""
+"""The model whose rate changes most under length control, so that the fit matters."""
 ROUNDS, REFITS = 5, 1000
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 
 def load(data: Path) -> tuple[Floats, Floats, Floats]:
-    """Preferences in [0, 1] and both lengths of one annotated model."""
+    """Return preferences in [0, 1] and both lengths of one annotated model."""
     path = data / "alpaca_eval" / "results" / MODEL / "weighted_alpaca_eval_gpt4_turbo" / "annotations.json"
     rows = [r for r in json.loads(path.read_text(encoding="utf-8")) if r["preference"] is not None]
     p = np.array([r["preference"] for r in rows], dtype=np.float64)
@@ -43,7 +43,7 @@ def load(data: Path) -> tuple[Floats, Floats, Floats]:
 
 
 def length_terms(delta: Floats, counts: Floats) -> Floats:
-    """tanh of the length difference over the replicate's own sd, shape (B, n)."""
+    """Return tanh of the length difference over the replicate's own sd, shape (B, n)."""
     n = counts.sum(axis=1)
     mean = counts @ delta / n
     sd = np.sqrt((counts @ delta**2 - n * mean**2) / (n - 1))
@@ -51,13 +51,13 @@ def length_terms(delta: Floats, counts: Floats) -> Floats:
 
 
 def ours(p: Floats, delta: Floats, counts: Floats, c: float, tolerance: float = 1e-4) -> Floats:
-    """Controlled rates of all replicates, in points."""
+    """Return the controlled rates of all replicates, in points."""
     w = fit_l1_logistic([length_terms(delta, counts), np.array(1.0)], p, counts * c, tolerance)
     return 100 * special.expit(w[:, 1])
 
 
 def liblinear(p: Floats, delta: Floats, counts: Floats, c: float, tolerance: float = 1e-4) -> float:
-    """The same for one replicate through scikit-learn, every row twice."""
+    """Return the controlled rate of one replicate through scikit-learn, every row twice."""
     from sklearn.linear_model import LogisticRegression
 
     x = np.column_stack([length_terms(delta, counts[None])[0], np.ones(p.size)])
@@ -76,7 +76,7 @@ def liblinear(p: Floats, delta: Floats, counts: Floats, c: float, tolerance: flo
 
 
 def alpaca_frame(p: Floats, delta: Floats, counts: Floats) -> Any:
-    """The design AlpacaEval would build for a replicate, with its own function."""
+    """Return the design AlpacaEval would build for a replicate, with its own function."""
     import pandas as pd
     from alpaca_eval.metrics.glm_winrate import GLM_INFO, make_dmatrix_for_model
 
@@ -94,14 +94,14 @@ def alpaca_fit(frame: Any) -> None:
 
 
 def timed(work: Callable[[], object], per: int) -> float:
-    """Milliseconds for each of `per` refits."""
+    """Return milliseconds for each of `per` refits."""
     begin = time.perf_counter()
     work()
     return 1000 * (time.perf_counter() - begin) / per
 
 
 def measure(p: Floats, delta: Floats, c: float, calls: int) -> tuple[list[list[float]], float]:
-    """Times of (ours, AlpacaEval, liblinear) by round, and the largest difference from liblinear."""
+    """Return times of (ours, AlpacaEval, liblinear) by round, and the largest difference from liblinear."""
     times: list[list[float]] = [[], [], []]
     worst = 0.0
     for turn in range(ROUNDS):
@@ -123,7 +123,7 @@ def measure(p: Floats, delta: Floats, c: float, calls: int) -> tuple[list[list[f
 
 
 def optimum_gap(p: Floats, delta: Floats, c: float, checks: int) -> tuple[float, float]:
-    """Largest difference from liblinear where both run on to the optimum, and what stopping early costs."""
+    """Return the largest difference from liblinear at the optimum, and the effect of early stopping."""
     counts = resample_counts(p.size, checks, seed=99)
     exact = ours(p, delta, counts, c, 1e-9)
     rival = np.array([liblinear(p, delta, row, c, 1e-9) for row in counts])
@@ -131,14 +131,14 @@ def optimum_gap(p: Floats, delta: Floats, c: float, checks: int) -> tuple[float,
 
 
 def penalty_effect(p: Floats, base: Floats, candidate: Floats, n_boot: int) -> dict[str, list[float]]:
-    """Interval ends in points by the penalty of the refits (`length_control.REFITS`)."""
+    """Return interval ends in points by the penalty of the refits (`length_control.REFITS`)."""
     kinds: tuple[Refits, ...] = ("free", "kept", "rechosen")
     found = {k: lc_win_rate(p, base, candidate, n_boot=n_boot, refits=k).estimate for k in kinds}
     return {kind: [100 * e.lower, 100 * e.upper] for kind, e in found.items()}
 
 
 def compared(name: str, mine: list[float], theirs: list[float], goal: float) -> dict[str, Any]:
-    """One line of the table and its row: milliseconds a refit and the ratio of medians."""
+    """Print one line of the table; return its row: milliseconds per refit and the ratio of medians."""
     a, b = spread(mine), spread(theirs)
     ratio = b["median"] / a["median"]
     rounds = [t / m for m, t in zip(mine, theirs, strict=True)]

@@ -55,7 +55,7 @@ def command(tree: Path, cache: Path, *args: object) -> None:
 
 
 def write_replay(folder: Path, data: Path) -> Path:
-    """An experiment that replays two fixed texts on every prompt of BeaverTails."""
+    """Return an experiment that replays two fixed texts on every prompt of BeaverTails."""
     from aligner_bench.suites import load_suite
 
     prompts = load_suite("beavertails", data_dir=data).prompts
@@ -72,7 +72,7 @@ def write_replay(folder: Path, data: Path) -> Path:
 def make_all(
     tree: Path, cache: Path, out: Path, experiment: Path, data: Path, few: tuple[object, ...]
 ) -> None:
-    """Every run of one version."""
+    """Make every run with one version of the code."""
     command(tree, cache, "run", "quickstart", "--out", out / "quickstart", "-q", *few)
     command(tree, cache, "run", experiment, "--data-dir", data, "--out", out / "beavertails", "-q")
     for model in MODELS:
@@ -80,7 +80,7 @@ def make_all(
 
 
 def differences(ours: Path, theirs: Path) -> Iterator[str]:
-    """Paths of numbers that differ between two files of results."""
+    """Return paths of numbers that differ between two files of results."""
     a, b = (dict(leaves(json.loads(path.read_text("utf-8")))) for path in (ours, theirs))
     for path in dict.fromkeys([*a, *b]):
         numbers = [value for value in (a.get(path), b.get(path)) if not isinstance(value, str)]

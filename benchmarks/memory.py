@@ -1,8 +1,8 @@
-"""Peak memory of one run with a 135M upstream and a 135M aligner of other weights, both in float32.
+"""Peak memory of one run with a 135M upstream and a 135M aligner of different weights, in float32.
 
-The run is a process of its own; what is measured is its largest resident set, as the kernel counts it, with
-all its children. The aligner is SmolLM2 with one number changed, so that the two cannot share their weights.
-With the hf engine the goal is 6 GB; with vLLM, where it is installed, the budget given with --memory.
+The run is its own process; the measure is its largest resident set, as reported by the kernel, including
+children. The aligner is SmolLM2 with one number changed, so that the two cannot share their weights. With
+the hf engine the goal is 6 GB; with vLLM, where it is installed, the limit given with --memory.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ print(sum(run.manifest["model_loads"].values()))
 
 
 def changed_copy(target: Path) -> None:
-    """SmolLM2's folder with one weight changed."""
+    """Copy SmolLM2's folder with one weight changed."""
     from safetensors.torch import load_file, save_file
 
     from aligner_bench.engines.embedded import converted_smollm2
@@ -60,7 +60,7 @@ def changed_copy(target: Path) -> None:
 
 
 def measure(engine: str, python: str, options: argparse.Namespace) -> dict[str, Any]:
-    """One engine's run, from the experiment file to the report."""
+    """Measure one engine's run, from the experiment file to the report."""
     limit = (QUICK_PROMPTS if options.quick else PROMPTS) // 2
     tokens = QUICK_NEW_TOKENS if options.quick else NEW_TOKENS
     root = Path(__file__).resolve().parents[1]

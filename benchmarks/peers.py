@@ -1,19 +1,20 @@
-"""Tokens a second of our engines against those of other harnesses, after loading, with SmolLM2 in bf16.
+"""Tokens per second of our engines against other harnesses, after loading, with SmolLM2 in bf16.
 
-Three workloads: A, at most 64 greedy tokens for questions that ask for long answers; B, natural stops within
-256 tokens; C, a prompted corrector: every prompt begins with the same 600 tokens or so, 64 tokens each. Every
-side gets the same prompts in the model's chat template. They differ from round to round, so that no side
-finds an old prompt in a cache. Rivals: lm-eval's hf backend at the batch size at which it is quickest,
-AlpacaEval's huggingface_local_completions at the same, and lm-eval's local-completions against a vLLM server
-(its vllm backend does not start with vLLM's CPU build). Ours are given no batch size.
+Three workloads: A, at most 64 greedy tokens for questions that request long answers; B, natural stops
+within 256 tokens; C, a prompted corrector: every prompt begins with the same 600 tokens, 64 new tokens
+each. Every side gets the same prompts in the model's chat template. They differ from round to round, so
+that caches cannot help. Rivals: lm-eval's hf backend at its fastest batch size, AlpacaEval's
+huggingface_local_completions at the same, and lm-eval's local-completions against a vLLM server (its vllm
+backend does not start with vLLM's CPU build). Ours are given no batch size.
 
-All sides, rivals too, run with OMP_WAIT_POLICY=PASSIVE unless the environment says otherwise: waiting threads
-that spin would make whoever is measured pay for whatever else runs.
+All sides, rivals too, run with OMP_WAIT_POLICY=PASSIVE unless the environment says otherwise: spinning
+threads would slow the measured side whenever another program runs.
 
-A rival's batch size is tried on part of a round that is not counted. AlpacaEval, which no goal names, takes
-part in the first round of each workload only: it batches as lm-eval's hf does, without sorting by length.
+A rival's batch size is chosen on part of a round that is not counted. AlpacaEval, which no goal names,
+takes part in the first round of each workload only: it batches as lm-eval's hf does, without sorting by
+length.
 
-"The quickest at the same weights" is the better of vLLM and of OpenVINO with the weights as 16-bit floats.
+"The fastest at the same weights" is the better of vLLM and of OpenVINO with the weights as 16-bit floats.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ Times = dict[str, list[dict[str, Any]]]
 
 
 def sides(stack: contextlib.ExitStack, compiled: bool) -> dict[str, Side]:
-    """All sides, loaded and waiting, by name."""
+    """Return all sides, loaded and waiting, by name."""
     from aligner_bench.engines.base import model_spec
     from aligner_bench.engines.embedded import SMOLLM2, converted_smollm2
     from aligner_bench.engines.vllm_env import vllm_python
@@ -73,7 +74,7 @@ def sides(stack: contextlib.ExitStack, compiled: bool) -> dict[str, Side]:
 
 
 def job(workload: str, turn: int, options: argparse.Namespace) -> dict[str, Any]:
-    """The prompts of one round."""
+    """Return the prompts of one round."""
     from transformers import AutoTokenizer
 
     from aligner_bench.engines.embedded import converted_smollm2
@@ -91,13 +92,13 @@ def job(workload: str, turn: int, options: argparse.Namespace) -> dict[str, Any]
 
 
 def best_batch(side: Side, workload: str, options: argparse.Namespace) -> int:
-    """The batch size, or number of calls in flight, at which a rival is quickest on part of the work."""
+    """Return the batch size, or number of calls in flight, that is fastest on part of the work."""
     prompts, sizes = QUICK_TRIAL if options.quick else TRIALS[side.name][workload]
     if len(sizes) == 1:
         return sizes[0]
     speeds = {}
     for size in sizes:
-        work = job(workload, -size, options)  # prompts of its own: a server has not seen them at another size
+        work = job(workload, -size, options)  # new prompts: a server has not cached them at another size
         part = {name: work[name][:prompts] for name in ("questions", "rendered")}
         done = side({**work, **part, "batch_size": size})
         speeds[size] = done["rows"] / done["seconds"]
@@ -108,7 +109,7 @@ def best_batch(side: Side, workload: str, options: argparse.Namespace) -> int:
 def measure(
     all_sides: dict[str, Side], workload: str, options: argparse.Namespace
 ) -> tuple[Times, dict[str, int]]:
-    """Seconds and tokens of every side in every round, turn by turn, and the rivals' batch sizes."""
+    """Return seconds and tokens of every side in every round, and the rivals' batch sizes."""
     chosen = {name: best_batch(all_sides[name], workload, options) for name in TRIALS}
     chosen["AlpacaEval"] = chosen["lm-eval hf"]
     times: Times = {name: [] for name in all_sides}
@@ -123,13 +124,13 @@ def measure(
 
 
 def rows_of(workload: str, times: Times, chosen: dict[str, int], quick: bool) -> list[dict[str, Any]]:
-    """One result for each pair of sides that a goal names."""
+    """Return one result for each pair of sides that a goal names."""
     seconds = {name: [row["seconds"] for row in rows] for name, rows in times.items()}
     quickest = min(("vllm", "openvino"), key=lambda name: spread(seconds[name])["median"])
     found = []
     for (ours, rival), goals in GOALS.items():
         name = quickest if ours == "quickest" else ours
-        turns = min(len(seconds[name]), len(seconds[rival]))  # only rounds that both took part in
+        turns = min(len(seconds[name]), len(seconds[rival]))  # only rounds in which both took part
         mine, theirs = (spread(seconds[side][:turns])["median"] for side in (name, rival))
         rounds = [b / a for a, b in zip(seconds[name][:turns], seconds[rival], strict=True)]
         ratio, goal = theirs / mine, goals[workload]
@@ -155,7 +156,7 @@ def rows_of(workload: str, times: Times, chosen: dict[str, int], quick: bool) ->
 
 
 def kept(options: argparse.Namespace) -> list[dict[str, Any]]:
-    """Saved results of this machine for workloads that are not measured now: they stay."""
+    """Return this machine's saved results for workloads that are not measured now."""
     file = RESULTS / "peers.json"
     if not options.save or not file.is_file():
         return []
@@ -166,7 +167,7 @@ def kept(options: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def table(workload: str, times: Times) -> None:
-    """What people read: seconds and tokens a second of each side."""
+    """Print seconds and tokens per second of each side."""
     print(f"workload {workload}")
     for name, rows in times.items():
         seconds = spread([row["seconds"] for row in rows])

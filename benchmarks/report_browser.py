@@ -1,9 +1,9 @@
-"""How soon a reader can use the report: 700 and 5,000 prompts x 4 systems x 2 judges, in headless Chromium.
+"""Time to the first use of the report: 700 and 5,000 prompts x 4 systems x 2 judges, headless Chromium.
 
-The clock starts at the page's navigation and stops when the browser has painted the answer after the first
-one, that is, after the answers were unpacked, a key was pressed and its effect drawn. The texts are made up
-(about 110 words an answer), the sizes are those of the largest suites. Also: size of the file, time to render
-it, time to search all answers. There is no rival: no other harness writes answers into one file.
+The clock starts at the page's navigation and stops when the browser has painted the second answer, that is,
+after the answers were unpacked, a key was pressed and its effect drawn. The texts are generated (about 110
+words per answer), the sizes are those of the largest suites. Also measured: size of the file, time to
+render it, time to search all answers. There is no rival: no other harness writes answers into one file.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ SEARCH = """() => new Promise(done => {
 
 
 def build(prompts: int, path: Path) -> float:
-    """Writes a report of made-up answers; the seconds that rendering took."""
+    """Write a report of generated answers; return the rendering time in seconds."""
     from report_fixture import large, make_answers, manifest
 
     results = large(prompts - prompts % 14)[0]
@@ -49,7 +49,7 @@ def build(prompts: int, path: Path) -> float:
 
 
 def visit(browser: Any, path: Path) -> tuple[float, float]:
-    """Seconds from navigation to the first painted interaction, and of one search over all answers."""
+    """Return seconds from navigation to the first painted interaction, and of one search over all answers."""
     page = browser.new_page(viewport={"width": 1400, "height": 900})
     page.goto(path.as_uri())
     page.locator('html[data-ready="answers"]').wait_for(timeout=120_000)
@@ -59,7 +59,7 @@ def visit(browser: Any, path: Path) -> tuple[float, float]:
 
 
 def measure(browser: Any, prompts: int, folder: Path, rounds: int) -> dict[str, Any]:
-    """One row of the result."""
+    """Return one row of the result."""
     path = folder / f"report-{prompts}.html"
     rendered = build(prompts, path)
     visit(browser, path)
@@ -84,7 +84,7 @@ def measure(browser: Any, prompts: int, folder: Path, rounds: int) -> dict[str, 
 
 
 def main() -> None:
-    """Both sizes; --quick visits each page twice instead of seven times."""
+    """Measure both sizes; --quick visits each page twice instead of seven times."""
     options = arguments(__doc__ or "")
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if chromium is None:

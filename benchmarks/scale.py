@@ -1,8 +1,8 @@
 """Time and memory of `run` as the number of items grows, on recorded outputs and the reference judge.
 
-Each size is a process of its own: it runs a 50-prompt experiment to warm up (imports, templates), then times
-the run of N prompts: two replayed systems, one comparison, leaderboard and report included. Then the same
-command again, to see what a finished run costs. Peak memory is the process's own.
+Each size runs in its own process: it runs a 50-prompt experiment to warm up (imports, templates), then
+times the run of N prompts: two replayed systems, one comparison, leaderboard and report included. Then it
+runs the same command again, to measure the cost of a completed run. Peak memory is the process's own.
 
     python benchmarks/scale.py [--quick] [--save]
 """
@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from _common import arguments, finish
 
@@ -44,7 +45,7 @@ print(json.dumps({"n": int(n), "seconds": first, "again": sorted(again)[1], "pea
 
 
 def write_experiment(folder: Path, name: str, n: int) -> None:
-    """A suite of n questions with one accepted answer each, and two recordings of 25 words an answer."""
+    """Write a suite of n questions with one accepted answer each, and two recordings of 25-word answers."""
     filler = "and so on, as one would expect of such an answer, with a few more words to fill it "
     with (
         (folder / f"{name}.jsonl").open("w") as prompts,
@@ -92,6 +93,59 @@ def measure(n: int) -> dict[str, float]:
         return found
 
 
+def table(best: dict[int, dict[str, float]]) -> None:
+    """Print seconds, rerun share and peak memory of each size."""
+    print(f"{'prompts':>9}{'seconds':>10}{'ms each':>9}{'again s':>9}{'again':>8}{'peak MB':>9}")
+    for n, row in best.items():
+        share = row["again"] / row["seconds"]
+        print(
+            f"{n:>9,}{row['seconds']:>10.2f}{1000 * row['seconds'] / n:>9.3f}"
+            f"{row['again']:>9.3f}{share:>8.1%}{row['peak'] / 1e6:>9.0f}"
+        )
+
+
+def results(best: dict[int, dict[str, float]], rounds: int) -> list[dict[str, Any]]:
+    """Return the rows of time, memory and rerun, from the median round of each size."""
+    sizes = sorted(best)
+    small, large = best[sizes[0]], best[sizes[-1]]
+    each = {n: row["seconds"] / n for n, row in best.items()}
+    ratio = each[sizes[-1]] / each[sizes[0]]
+    again = large["again"] / large["seconds"]
+    common = {"prompts": sizes[-1], "rounds": rounds}
+    return [
+        {
+            "name": "scale_time",
+            "what": f"seconds a prompt at {sizes[-1]:,} over {sizes[0]:,}",
+            "ours": each[sizes[-1]],
+            "rival": small["seconds"] / sizes[0],
+            "ratio": round(ratio, 3),
+            "goal": MOST_RATIO,
+            "ok": ratio <= MOST_RATIO,
+            **common,
+        },
+        {
+            "name": "scale_memory",
+            "what": "peak resident bytes",
+            "ours": large["peak"],
+            "rival": small["peak"],
+            "ratio": round(large["peak"] / small["peak"], 2),
+            "goal": MOST_BYTES,
+            "ok": large["peak"] < MOST_BYTES,
+            **common,
+        },
+        {
+            "name": "scale_rerun",
+            "what": "seconds of the same command once more, over the first time",
+            "ours": large["again"],
+            "rival": large["seconds"],
+            "ratio": round(again, 4),
+            "goal": MOST_RERUN,
+            "ok": again <= MOST_RERUN,
+            **common,
+        },
+    ]
+
+
 def main() -> None:
     options = arguments(__doc__ or "")
     sizes = QUICK_SIZES if options.quick else SIZES
@@ -103,54 +157,8 @@ def main() -> None:
             found[n].append(measure(n))
             print(f"{n:>8,} prompts: {time.perf_counter() - began:.1f} s in all", file=sys.stderr)
     best = {n: sorted(rows, key=lambda row: row["seconds"])[len(rows) // 2] for n, rows in found.items()}
-    print(f"{'prompts':>9}{'seconds':>10}{'ms each':>9}{'again s':>9}{'again':>8}{'peak MB':>9}")
-    for n, row in best.items():
-        share = row["again"] / row["seconds"]
-        print(
-            f"{n:>9,}{row['seconds']:>10.2f}{1000 * row['seconds'] / n:>9.3f}"
-            f"{row['again']:>9.3f}{share:>8.1%}{row['peak'] / 1e6:>9.0f}"
-        )
-    small, large = best[sizes[0]], best[sizes[-1]]
-    each = {n: row["seconds"] / n for n, row in best.items()}
-    ratio = each[sizes[-1]] / each[sizes[0]]
-    again = large["again"] / large["seconds"]
-    common = {"prompts": sizes[-1], "rounds": rounds}
-    finish(
-        "scale",
-        [
-            {
-                "name": "scale_time",
-                "what": f"seconds a prompt at {sizes[-1]:,} over {sizes[0]:,}",
-                "ours": each[sizes[-1]],
-                "rival": small["seconds"] / sizes[0],
-                "ratio": round(ratio, 3),
-                "goal": MOST_RATIO,
-                "ok": ratio <= MOST_RATIO,
-                **common,
-            },
-            {
-                "name": "scale_memory",
-                "what": "peak resident bytes",
-                "ours": large["peak"],
-                "rival": small["peak"],
-                "ratio": round(large["peak"] / small["peak"], 2),
-                "goal": MOST_BYTES,
-                "ok": large["peak"] < MOST_BYTES,
-                **common,
-            },
-            {
-                "name": "scale_rerun",
-                "what": "seconds of the same command once more, over the first time",
-                "ours": large["again"],
-                "rival": large["seconds"],
-                "ratio": round(again, 4),
-                "goal": MOST_RERUN,
-                "ok": again <= MOST_RERUN,
-                **common,
-            },
-        ],
-        options,
-    )
+    table(best)
+    finish("scale", results(best, rounds), options)
 
 
 if __name__ == "__main__":

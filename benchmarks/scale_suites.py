@@ -1,7 +1,7 @@
-"""Peak memory and speed of `suites validate` on a large file, beside reading the same file with pandas.
+"""Peak memory and speed of `suites validate` on a large file, against reading the file with pandas.
 
-Each measurement is a process of its own, so its peak resident memory is its own; ours and the rival take
-turns. The goal is ours alone: one million rows validated under 1 GB.
+Each measurement runs in its own process, so that its peak resident memory is its own; the two sides
+alternate. The goal applies to ours only: one million rows validated under 1 GB.
 
     python benchmarks/scale_suites.py [--rows N] [--rounds N] [--quick]
 """
@@ -41,7 +41,7 @@ assert len(frame) == int(sys.argv[2]) and frame.prompt_id.is_unique and frame.te
 
 
 def rows(n: int) -> Iterator[dict[str, str]]:
-    """Rows of about 250 bytes with distinct ids and texts."""
+    """Yield rows of about 250 bytes with distinct ids and texts."""
     for i in range(n):
         text = f"Question {i} of a long file: what follows from {i * 7919 % 1_000_003}? " + "Say why. " * 12
         yield {"prompt_id": f"row-{i:09d}", "text": text, "category": f"topic-{i % CATEGORIES}"}
@@ -72,7 +72,7 @@ def write_files(folder: Path, n: int) -> None:
 
 
 def measure(code: str, path: Path, n: int) -> tuple[int, float]:
-    """Peak resident memory in bytes and wall time in seconds of one child process."""
+    """Return the peak resident memory in bytes and the wall time in seconds of a child process."""
     root = str(Path(__file__).resolve().parents[1])
     environment = {**os.environ, "PYTHONPATH": root, "COLUMNS": "200"}
     started = time.perf_counter()

@@ -1,15 +1,15 @@
-"""The squad in waves through the ledger, against the published algorithm written plainly.
+"""The squad in waves through the ledger, against a plain implementation of the published algorithm.
 
 Three aligners (SmolLM2 with three templates) and three MiniLM inspectors correct the same answers in the
-published order: batches of 64 rows sorted by text, members by ascending mean of the batch's scores, threshold
-0.5, each member once. The plain way scores every row by every inspector at the start and before and after
-each step (Ngweta et al. 2024, section 4.1), and corrects batch by batch, with transformers' ``generate`` and
-sequence classifiers as they are: one batch of what is below the threshold, padded. All in float32 with the
-same weights; every round of ours begins with an empty ledger. The answers are the pairs that come with the
-package, good and bad ones mixed. Outcomes must be equal.
+published order: batches of 64 rows sorted by text, members by ascending mean of the batch's scores,
+threshold 0.5, each member once. The plain implementation scores every row by every inspector at the start
+and before and after each step (Ngweta et al. 2024, section 4.1), and corrects batch by batch, with
+transformers' ``generate`` and sequence classifiers: one padded batch of the answers below the threshold.
+All in float32 with the same weights; every round of ours begins with an empty ledger. The answers are the
+packaged pairs, good and bad ones mixed. Outcomes must be equal.
 
-How much of it is the engine's and how much is asking for less shows a third way, measured once: the plain
-steps over our own loaded engines.
+A third side, measured once, separates the engine's share from that of fewer requests: the plain steps over
+our own loaded engines.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SPEED_GOAL, CALLS_GOAL = 1.5, 0.5
 
 
 class Outcome(NamedTuple):
-    """Texts in the order of the rows, what was asked for, and how long it took."""
+    """Texts in the order of the rows, the number of calls, and the time."""
 
     texts: list[str]
     aligner_calls: int
@@ -40,7 +40,7 @@ class Outcome(NamedTuple):
 
 
 def answers(n: int) -> list[tuple[str, str]]:
-    """(prompt, answer): a seeded mixture of the better and the worse answers of the packaged pairs."""
+    """Return (prompt, answer): a seeded mixture of the better and worse answers of the packaged pairs."""
     from aligner_bench.inspectors.base import PACKAGED, packaged_pairs
 
     pairs = [p for c in PACKAGED for s in ("train", "held_out") for p in packaged_pairs(c, s)]
@@ -49,7 +49,7 @@ def answers(n: int) -> list[tuple[str, str]]:
 
 
 def squad_spec() -> Any:
-    """The squad as an experiment file would say it."""
+    """Return the squad as an experiment file would define it."""
     from aligner_bench.correctors.squad import SquadSpec
 
     members = {
@@ -82,7 +82,7 @@ class Ours:
         self.residency: Any = None
 
     def __call__(self) -> Outcome:
-        """One round with an empty ledger."""
+        """Run one round with an empty ledger."""
         from aligner_bench.correctors.base import correct
         from aligner_bench.runner.workbench import Workbench
         from aligner_bench.store.ledger import Ledger
@@ -96,17 +96,17 @@ class Ours:
             done = correct(self.squad, self.items, bench)
             taken = time.perf_counter() - begin
         calls = sum(step.action == "correct" for answer in done for step in answer.trace)
-        if calls < bench.done["complete"]:
+        if calls < bench.computed["complete"]:
             raise SystemExit("an aligner was asked for more than the outcomes show")
         texts = [answer.text for answer in done]
-        return Outcome(texts, bench.done["complete"], bench.done["score"], taken)
+        return Outcome(texts, bench.computed["complete"], bench.computed["score"], taken)
 
     def complete(self, requests: list[Any]) -> list[str]:
-        """Texts from the loaded engine, in one batch."""
+        """Return texts from the loaded engine, in one batch."""
         return [completion.text for completion in self.residency.named("smollm2").complete(requests)]
 
     def score(self, name: str, pairs: list[tuple[str, str]]) -> list[float]:
-        """Scores by one loaded inspector."""
+        """Return scores of one loaded inspector."""
         return [score.value for score in self.residency.named(name).score(pairs)]
 
 
@@ -130,7 +130,7 @@ class Transformers:
             self._inspectors[name] = (AutoTokenizer.from_pretrained(kept), model)
 
     def complete(self, requests: list[Any]) -> list[str]:
-        """Texts by ``generate``, in one padded batch, cut at the template's stop strings."""
+        """Return texts by ``generate``, in one padded batch, cut at the template's stop strings."""
         import torch
 
         from aligner_bench.engines.prompts import cut_at_stop
@@ -146,7 +146,7 @@ class Transformers:
         return [cut_at_stop(text, r.decoding.stop)[0] for text, r in zip(texts, requests, strict=True)]
 
     def score(self, name: str, pairs: list[tuple[str, str]]) -> list[float]:
-        """Scores by one sequence classifier, in one padded batch."""
+        """Return scores of one sequence classifier, in one padded batch."""
         import torch
 
         tokenizer, model = self._inspectors[name]
@@ -158,13 +158,13 @@ class Transformers:
 
 
 class Plain:
-    """The published steps, batch after batch, one after the other."""
+    """The published steps, batch after batch."""
 
     def __init__(self, ours: Ours, models: Ours | Transformers) -> None:
         self._squad, self._items, self._models = ours.squad, ours.items, models
 
     def __call__(self) -> Outcome:
-        """One round."""
+        """Run one round."""
         self.texts = [item.answer.text for item in self._items]
         self.calls = {"complete": 0, "score": 0}
         begin = time.perf_counter()
@@ -202,7 +202,7 @@ def more(parser: argparse.ArgumentParser) -> None:
 
 
 def measure(options: argparse.Namespace) -> tuple[list[Outcome], list[Outcome], Outcome]:
-    """Rounds of ours and of the plain way, turn by turn, and one of the plain steps over our engines."""
+    """Measure rounds of both sides, alternating, and one of the plain steps over our engines."""
     rows = answers(QUICK_PROMPTS if options.quick else PROMPTS)
     mine: list[Outcome] = []
     theirs: list[Outcome] = []
@@ -230,7 +230,7 @@ def _hello() -> Any:
 def main() -> None:
     options = arguments(__doc__ or "", more)
     mine, theirs, same_engines = measure(options)
-    import torch  # not earlier: our engines' package first says how its threads should wait
+    import torch  # not earlier: our engines' package must set how threads wait before torch is imported
 
     ours, plain = mine[0], theirs[0]
     unlike = sum(

@@ -1,8 +1,8 @@
-"""How long ``aligner-bench --help`` takes, against a bare typer program and against ``lm-eval --help``.
+"""Time of ``aligner-bench --help``, against a bare typer program and against ``lm-eval --help``.
 
-Each is a process of its own, the same interpreter, the console script's two lines, output thrown away; the
-three take turns, and the first round, which fills the file cache, does not count. Needs the package lm-eval
-for the second comparison.
+Each runs in its own process, with the same interpreter and the console script's two lines, output
+discarded; the three alternate, and the first round, which fills the file cache, does not count. Needs the
+package lm-eval for the second comparison.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def seconds(command: list[str]) -> float:
-    """Wall time of one call that has to end well."""
+    """Return the wall time of one call, which must succeed."""
     begin = time.perf_counter()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT)
     return time.perf_counter() - begin
 
 
 def row(name: str, ours: list[float], rival: list[float], goal: float) -> dict[str, object]:
-    """Ratio of medians, and its spread over the rounds."""
+    """Return the ratio of medians, and its range over the rounds."""
     a, b = spread(ours), spread(rival)
     ratio, rounds = a["median"] / b["median"], [x / y for x, y in zip(ours, rival, strict=True)]
     low, high = min(rounds), max(rounds)

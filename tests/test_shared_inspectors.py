@@ -46,8 +46,8 @@ def test_heads_on_one_encoder_go_through_in_one_pass(checkpoints, tmp_path):
         bench = Workbench({}, inspectors, book)
         scores = {name: [score.value for score in bench.score(name, PAIRS)] for name in inspectors}
         assert bench.loads == {"kind, true": 1, "tuned": 1}
-        assert bench.done["score"] == 3 * len(PAIRS)
-        passes = [thing.encoder_passes for thing in bench.residency.things()]
+        assert bench.computed["score"] == 3 * len(PAIRS)
+        passes = [thing.encoder_passes for thing in bench.residency.instances()]
         rewritten = book.stats()[0]
     for name in inspectors:
         alone = Classifier(inspectors[name])

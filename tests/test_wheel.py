@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -21,19 +22,31 @@ def quiet(*command: str | Path, **options) -> str:
     return done.stdout
 
 
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory):
-    """The console script of the wheel in a fresh environment with nothing but the core's dependencies."""
-    home = tmp_path_factory.mktemp("wheel")
+def fresh_environment(home: Path, *packages: Path) -> Path:
+    """The ``bin`` of a new environment with the wheel, the core's dependencies, and further packages."""
     quiet(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", home, ROOT)
     quiet(sys.executable, "-m", "venv", home / "env")
     (wheel,) = home.glob("*.whl")
-    quiet(home / "env" / "bin" / "python", "-m", "pip", "install", "-q", wheel)
-    return home / "env" / "bin" / "aligner-bench"
+    for package in (wheel, *packages):
+        quiet(home / "env" / "bin" / "python", "-m", "pip", "install", "-q", package)
+    return home / "env" / "bin"
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """The console script of the wheel in a fresh environment with nothing but the core's dependencies."""
+    return fresh_environment(tmp_path_factory.mktemp("wheel")) / "aligner-bench"
 
 
 def clean_env(**extra: str) -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | extra
+
+
+def test_the_wheel_holds_the_package_and_nothing_beside_it(installed):
+    (wheel,) = installed.parents[2].glob("*.whl")
+    tops = {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
+    assert len(tops) == 2
+    assert {name.split("-")[0] for name in tops} == {"aligner_bench"}
 
 
 def test_lists_suites_and_plans_the_packaged_experiment(installed, tmp_path):

@@ -11,7 +11,7 @@ from aligner_bench.cli.options import AsText, TextOrJson
 if TYPE_CHECKING:
     from aligner_bench.doctor import Finding
 
-_SIGNS = {"ok": ("✓", "green"), "missing": ("✗", "yellow"), "off": ("–", "dim")}
+_SIGNS = {"ok": ("✓", "green"), "missing": ("✗", "yellow"), "off": ("–", "dim"), "fault": ("✗", "red")}
 
 
 def doctor(

@@ -21,12 +21,12 @@ from aligner_bench.cli.schema import schema
 from aligner_bench.cli.show_calls import show_calls
 from aligner_bench.cli.tax import tax
 from aligner_bench.cli.verify import verify
-from aligner_bench.core.errors import UsageError
+from aligner_bench.core.errors import FileFaultsError, UsageError
 from aligner_bench.core.textsafe import terminal_safe
 
 if TYPE_CHECKING:
     from aligner_bench.experiment.experiment import Experiment
-    from aligner_bench.runner.workbench import Progress
+    from aligner_bench.runner.progress import Progress
     from aligner_bench.runs import Run
 
 app = typer.Typer(
@@ -229,7 +229,7 @@ def _load(name: str, limit: int | None, scale: Scale) -> Experiment:
 @contextmanager
 def _progress(quiet: bool) -> Iterator[Progress]:
     from aligner_bench.cli.progress import ShownProgress
-    from aligner_bench.runner.workbench import Silent
+    from aligner_bench.runner.progress import Silent
 
     if quiet:
         yield Silent()
@@ -254,12 +254,12 @@ def _closing(finished: Run) -> None:
 
 
 def main() -> None:
-    """Run the command: usage errors are one line and exit code 2; Ctrl-C is 130 and keeps finished work."""
+    """Run the command: a usage error is one line, or one a fault of a file, and exit code 2; Ctrl-C: 130."""
     try:
         app()
     except UsageError as error:
-        line = " ".join(terminal_safe(str(error)).split())
-        print(f"aligner-bench: {line}", file=sys.stderr)
+        for fault in error.lines if isinstance(error, FileFaultsError) else [str(error)]:
+            print(f"aligner-bench: {' '.join(terminal_safe(fault).split())}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print(

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class UsageError(Exception):
     """Invalid input. The message says what, where and what was expected; the command exits with code 2."""
+
+
+class FileFaultsError(UsageError):
+    """Faults of one file, a line each."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        super().__init__("\n".join(lines))
+        self.lines = tuple(lines)
 
 
 class MissingExtraError(UsageError):

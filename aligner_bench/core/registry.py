@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError, ValidationInfo
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from aligner_bench.core.entry_points import distribution, points_of
 from aligner_bench.core.errors import UsageError, nearest
-from aligner_bench.core.hashing import sha256_text
-from aligner_bench.core.spec import Spec
+from aligner_bench.core.files import file_digest
+from aligner_bench.core.spec import Spec, specs_in
 
 PYTHON = "python:"
 """Begins a kind that is the path of a class."""
@@ -50,7 +51,6 @@ class Registry:
     ) -> None:
         self.what, self.group, self.built_in = what, group, built_in
         self.field, self.default, self.extras = field, default, extras or {}
-        self._origins: dict[type, dict[str, str]] = {}
 
     def names(self) -> list[str]:
         """All kinds: built in, and of installed plug-ins."""
@@ -76,8 +76,15 @@ class Registry:
         return found
 
     def origin(self, spec: object) -> dict[str, str]:
-        """Distribution and version of the plug-in that a spec comes from; empty for what is built in."""
-        return self._origins.get(type(spec), {})
+        """Distribution and version of the plug-in that a spec comes from; empty for what is built in.
+
+        A class named by its Python path has that path, and the hash of its source as version.
+        """
+        kind = str(getattr(spec, self.field))
+        if kind.startswith(PYTHON):
+            return {"python": kind.removeprefix(PYTHON), "version": source_hash(type(spec))}
+        point = None if kind in self.built_in else next((p for p in self._points() if p.name == kind), None)
+        return dict(zip(("distribution", "version"), distribution(point), strict=True)) if point else {}
 
     def plugins(self, base: type) -> list[Plugin]:
         """Every installed plug-in, loaded to see whether it can be used."""
@@ -88,14 +95,14 @@ class Registry:
                 self.get(point.name, base)
             except UsageError as error:
                 fault = str(error)
-            found.append(Plugin(point.name, *_distribution(point), fault))
+            found.append(Plugin(point.name, *distribution(point), fault))
         return found
 
     def _points(self) -> list[EntryPoint]:
-        return list(entry_points(group=self.group))
+        return points_of(self.group)
 
     def _loaded(self, point: EntryPoint, base: type) -> type[Any]:
-        name, version = _distribution(point)
+        name, version = distribution(point)
         try:
             found = point.load()
         except Exception as error:  # a plug-in may raise anything at import
@@ -104,11 +111,10 @@ class Registry:
                 f"the plug-in {name} {version}, which brings the {self.what} {point.name!r}, "
                 f"does not load ({reason})"
             ) from error
-        self._origins[_checked(found, base, point.value)] = {"distribution": name, "version": version}
-        return found  # type: ignore[no-any-return]
+        return _checked(found, base, f"{point.value}, of the plug-in {name} {version},")
 
     def _from_python(self, kind: str, base: type) -> type[Any]:
-        """A class by its path, ``python:package.module:Class``; its origin is the hash of its source."""
+        """A class by its path, ``python:package.module:Class``."""
         module, _, name = kind.removeprefix(PYTHON).partition(":")
         if not module or not name:
             raise UsageError(f"{kind!r} is no path of a class; expected python:package.module:Class")
@@ -117,13 +123,11 @@ class Registry:
         except Exception as error:  # the user's module may raise anything at import
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             raise UsageError(f"{kind!r} cannot be imported ({reason})") from error
-        source = Path(inspect.getfile(_checked(found, base, kind))).read_text("utf-8")
-        self._origins[found] = {"python": kind.removeprefix(PYTHON), "version": sha256_text(source)}
-        return found  # type: ignore[no-any-return]
+        return _checked(found, base, kind)
 
     def _clash(self, kind: str, points: list[EntryPoint]) -> str:
         owners = ["aligner-bench"] if kind in self.built_in else []
-        owners += [" ".join(_distribution(point)) for point in points]
+        owners += [" ".join(distribution(point)) for point in points]
         return f"the {self.what} {kind!r} is defined by {' and by '.join(owners)}; uninstall all but one"
 
     def _hint(self, kind: str) -> str:
@@ -134,10 +138,6 @@ class Registry:
         if hint.startswith("did you mean"):
             return hint
         return f"{hint}; others come from packages with the entry-point group {self.group}"
-
-
-def _distribution(point: EntryPoint) -> tuple[str, str]:
-    return (point.dist.name, point.dist.version) if point.dist is not None else ("unknown", "unknown")
 
 
 def _checked(found: object, base: type, where: str) -> type[Any]:
@@ -211,6 +211,38 @@ def from_plugin(spec: Kind) -> dict[str, dict[str, str]]:
     """What an identity says of the plug-in that brings a spec; empty for what is built in."""
     origin = spec.registry.origin(spec)
     return {"plugin": origin} if origin else {}
+
+
+def plugins_in(spec: Spec) -> list[dict[str, Any]]:
+    """The plug-ins that a spec and the specs in it come from, for a manifest.
+
+    Each has ``distribution`` (or the Python path), ``version`` and its ``kinds``, such as ``judges.length``.
+    """
+    kinds: dict[tuple[str, str], set[str]] = {}
+    for registry, kind, origin in _from_outside(spec):
+        name = origin.get("distribution") or PYTHON + origin["python"]
+        kinds.setdefault((name, origin["version"]), set()).add(f"{registry.group.split('.')[-1]}.{kind}")
+    return [
+        {"distribution": name, "version": version, "kinds": sorted(found)}
+        for (name, version), found in sorted(kinds.items())
+    ]
+
+
+def plugin_sources(spec: Spec) -> list[str]:
+    """SHA-256 of each source file that a plug-in's kind in the spec is written in, sorted."""
+    parts = [part for part in specs_in(spec) if isinstance(part, Kind) and part.registry.origin(part)]
+    return sorted({source_hash(type(part)) for part in parts})
+
+
+def source_hash(cls: type) -> str:
+    """SHA-256 of the file that a class is written in."""
+    return file_digest(Path(inspect.getfile(cls)))
+
+
+def _from_outside(spec: Spec) -> Iterator[tuple[Registry, str, dict[str, str]]]:
+    for part in specs_in(spec):
+        if isinstance(part, Kind) and (origin := part.registry.origin(part)):
+            yield part.registry, str(getattr(part, part.registry.field)), origin
 
 
 def _at(cls: type, field: str, message: str, value: Any) -> ValidationError:

@@ -59,6 +59,19 @@ class Spec(BaseModel):
             raise ValidationError.from_exception_data(cls.__name__, faults) from None
 
 
+def specs_in(value: Any) -> Iterator[Spec]:
+    """A spec and all specs in it, or those in a mapping or sequence."""
+    if isinstance(value, Spec):
+        yield value
+        value = [getattr(value, name) for name in type(value).model_fields]
+    elif isinstance(value, Mapping):
+        value = value.values()
+    elif not isinstance(value, list | tuple):
+        return
+    for item in value:
+        yield from specs_in(item)
+
+
 def _detailed(cls: type[BaseModel], fault: dict[str, Any]) -> InitErrorDetails:
     """One fault for re-raising; an unknown field gets the nearest field of its class."""
     kind, loc = fault["type"], tuple(fault["loc"])

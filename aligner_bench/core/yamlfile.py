@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from aligner_bench.core.errors import UsageError
+from aligner_bench.core.errors import FileFaultsError, UsageError
 from aligner_bench.core.textsafe import one_line
 
 _MAX_BYTES = 4_000_000
@@ -45,15 +45,18 @@ class YamlDocument:
         return self._lines.get(known, 1)
 
     def error(self, faults: Iterable[tuple[Sequence[Any], str]]) -> UsageError:
-        """An error with a line ``file:line: field: problem`` for each (location, problem), 20 at most."""
-        found = list(faults)
-        lines = [
-            f"{self.path}:{self.line_of(tuple(at))}: {one_line(f'{_field(at)}: {problem}')}"
-            for at, problem in found[:_MAX_FAULTS]
-        ]
+        """An error with a line ``file:line: field: problem`` for each (location, problem), 20 at most.
+
+        They are in the order of the file's lines.
+        """
+        found = sorted(
+            ((self.line_of(tuple(at)), f"{_field(at)}: {problem}") for at, problem in faults),
+            key=lambda fault: fault[0],
+        )
+        lines = [f"{self.path}:{line}: {one_line(problem)}" for line, problem in found[:_MAX_FAULTS]]
         if len(found) > _MAX_FAULTS:
             lines.append(f"{self.path}: {len(found) - _MAX_FAULTS} further faults")
-        return UsageError("\n".join(lines))
+        return FileFaultsError(lines)
 
 
 def read_text_file(path: Path, what: str) -> str:

@@ -1,1 +1,1 @@
-"""Correctors: anything that turns (prompt, answer) into a new answer."""
+"""Own correctors and systems: rewrite (prompt, answer) into a new answer and record each step."""

@@ -1,7 +1,8 @@
-"""What a corrector is given, and the two ways in which its trace grows."""
+"""The input of a corrector, and functions that make answers and extend their traces."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -9,7 +10,7 @@ from aligner_bench.core.types import Answer, Completion, Decoding, Step
 
 
 class Item(NamedTuple):
-    """One answer to be corrected, with the decoding limits of its suite."""
+    """An answer to correct, with its prompt and the decoding limits of its suite."""
 
     prompt_id: str
     prompt: str
@@ -22,17 +23,17 @@ class Item(NamedTuple):
 
 
 def start(item: Item) -> Answer:
-    """The upstream's answer with the first step of a trace."""
+    """Return the upstream's answer with the first step of a trace."""
     return replace(item.answer, trace=(Step(0, "upstream", "start", item.answer.text),))
 
 
 def noted(answer: Answer, step: Step) -> Answer:
-    """The answer with one more step, which is given the next number."""
+    """Return the answer with one more step, numbered next."""
     return replace(answer, trace=(*answer.trace, replace(step, step=len(answer.trace))))
 
 
 def rewritten(answer: Answer, completion: Completion, step: Step) -> Answer:
-    """``answer`` after one more model call: its new text, its cost added up, and a step appended."""
+    """Return ``answer`` after one more model call: new text, added cost, and one more step."""
     changed = replace(
         answer,
         text=completion.text,
@@ -50,7 +51,7 @@ def rewritten(answer: Answer, completion: Completion, step: Step) -> Answer:
 
 
 def kept(before: Answer, after: Answer) -> Answer:
-    """The answer from before, at the cost of what was tried after it; the trace is the longer one."""
+    """Return the earlier answer, with the cost and trace of the later one."""
     return replace(
         before,
         calls=after.calls,
@@ -59,4 +60,34 @@ def kept(before: Answer, after: Answer) -> Answer:
         seconds=after.seconds,
         cost=after.cost,
         trace=after.trace,
+    )
+
+
+def sampled(row: Sequence[Completion], best: int, scores: Sequence[Mapping[str, float]] = ()) -> Answer:
+    """Sample ``best`` of the samples of one prompt as an answer, at the cost of all; each is a trace step.
+
+    ``scores`` has the inspector scores of each sample, where they were scored.
+    """
+    trace = tuple(
+        Step(
+            k,
+            "chosen" if k == best else f"sample {k}",
+            "candidate",
+            sample.text,
+            scores[k] if scores else {},
+        )
+        for k, sample in enumerate(row)
+    )
+    return Answer(
+        text=row[best].text,
+        status=row[best].status,
+        finish_reason=row[best].finish_reason,
+        calls=len(row),
+        prompt_tokens=sum(s.prompt_tokens for s in row),
+        completion_tokens=sum(s.completion_tokens for s in row),
+        cut_tokens=row[best].cut_tokens,
+        seconds=sum(s.seconds for s in row),
+        error=row[best].error,
+        trace=trace,
+        cost=sum(s.cost for s in row),
     )

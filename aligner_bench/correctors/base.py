@@ -1,4 +1,4 @@
-"""The contract of a corrector, and the count of its work for one answer."""
+"""The contract of a corrector, and the count of its work per answer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _STAGES = ("score", "complete", "judge")
 
 
 class Work(NamedTuple):
-    """Items of one model, inspector or judge for one answer; ``at_most`` where scores decide."""
+    """Items of one model, inspector or judge per answer; ``at_most`` where scores decide."""
 
     stage: str
     name: str
@@ -28,8 +28,8 @@ class Work(NamedTuple):
 class CorrectorSpec(Kind):
     """Rewrite answers. A subclass declares its fields and implements ``apply``.
 
-    Names of models and inspectors stand in fields of type ``ModelName`` and ``InspectorName``; correctors in
-    it stand in fields of type ``CorrectorSpec``. Everything that it uses is found from these types.
+    Fields of type ``ModelName``, ``InspectorName`` and ``CorrectorSpec`` name the models, inspectors and
+    correctors that it uses; the base class finds them from these types.
     """
 
     registry: ClassVar[Registry] = CORRECTORS
@@ -37,15 +37,15 @@ class CorrectorSpec(Kind):
     kind: str = Field(description="the kind of corrector")
 
     def apply(self, items: Sequence[Item], services: Services) -> list[Answer]:
-        """Corrected answers in the order of the items, whose traces have begun: steps are added to them.
+        """Return corrected answers in the order of the items; append steps to their traces.
 
-        An answer with status error stays as it is. A correction that failed is an error too, never the
+        An answer with status error is returned unchanged. A failed correction is an error too, never the
         upstream's answer under the corrector's name.
         """
         raise TypeError(f"{type(self).__name__} does not implement apply")
 
     def work(self) -> Iterator[Work]:
-        """Work for one answer, by default one completion of each model and the work of all parts."""
+        """Yield the work per answer: by default one completion of each model and the work of all parts."""
         for use in super().uses():
             if use.what == "model" and len(use.at) == 1:
                 yield Work("complete", use.name, 1, False)
@@ -53,7 +53,7 @@ class CorrectorSpec(Kind):
             yield from part.work()
 
     def parts(self) -> tuple[CorrectorSpec, ...]:
-        """The correctors directly in this one."""
+        """Return the correctors directly contained in this one."""
         values = [getattr(self, name) for name in type(self).model_fields]
         inner = [
             item
@@ -65,22 +65,22 @@ class CorrectorSpec(Kind):
         return tuple(item for item in inner if isinstance(item, CorrectorSpec))
 
     def reads_whole_suites(self) -> bool:
-        """Does an answer depend on the others of its suite?"""
+        """Return whether an answer depends on others of its suite."""
         return any(part.reads_whole_suites() for part in self.parts())
 
 
 def correct(spec: CorrectorSpec, items: Sequence[Item], services: Services) -> list[Answer]:
-    """Corrected answers in the order of the items; the upstream's answer begins each trace."""
+    """Return corrected answers in the order of the items; each trace begins with the upstream's answer."""
     return spec.apply([item._replace(answer=start(item)) for item in items], services)
 
 
 def workload(spec: CorrectorSpec) -> list[Work]:
-    """The corrector's work for one answer, scores first, one entry a stage and name."""
+    """Return the corrector's work per answer, scores first, one entry per stage and name."""
     return totals(spec.work())
 
 
 def totals(works: Iterable[Work]) -> list[Work]:
-    """Work added up by stage and name, scores first."""
+    """Return work summed by stage and name, scores first."""
     items: Counter[tuple[str, str]] = Counter()
     bounded: set[tuple[str, str]] = set()
     for work in works:
@@ -92,7 +92,7 @@ def totals(works: Iterable[Work]) -> list[Work]:
 
 
 def most(parts: Sequence[CorrectorSpec]) -> Iterator[Work]:
-    """Work where one of the parts acts at most: the largest count of each name bounds them all."""
+    """Return the upper bound of alternative parts: the largest count of each name."""
     largest: dict[tuple[str, str], int] = {}
     for part in parts:
         for work in workload(part):

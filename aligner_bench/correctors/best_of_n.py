@@ -1,4 +1,4 @@
-"""Best of n: several samples of one upstream, of which inspectors choose."""
+"""Best of n: inspectors choose among several samples of one upstream."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Iterator, Sequence
 from pydantic import Field
 
 from aligner_bench.core.spec import InspectorName
-from aligner_bench.core.types import Answer, Completion, Services, Step
-from aligner_bench.correctors.answers import Item
+from aligner_bench.core.types import Answer, Completion, Services
+from aligner_bench.correctors.answers import Item, sampled
 from aligner_bench.correctors.base import Work
 from aligner_bench.correctors.system import SystemSpec
 
 
 class BestOfNSystem(SystemSpec):
-    """Several samples of the upstream; the one with the highest mean inspector score answers."""
+    """Answer with the upstream sample that has the highest mean inspector score."""
 
     n: int = Field(4, ge=2, description="samples of one prompt")
     inspectors: tuple[InspectorName, ...] = Field(
@@ -23,22 +23,22 @@ class BestOfNSystem(SystemSpec):
 
     @property
     def does_more(self) -> bool:
-        """It scores and picks."""
+        """Whether it does more than the upstream; true, it scores and picks."""
         return True
 
     def samples(self, seed: int) -> list[tuple[int, int]]:
-        """n answers by one seed."""
+        """Return n samples of one seed."""
         return [(seed, k) for k in range(self.n)]
 
     def work(self) -> Iterator[Work]:
-        """A score of each sample by each inspector."""
+        """Yield one score of each sample per inspector."""
         for inspector in self.inspectors:
             yield Work("score", inspector, self.n, False)
 
     def answer(
         self, items: Sequence[Item], samples: Sequence[Sequence[Completion]], services: Services
     ) -> list[Answer]:
-        """The best sample of each prompt."""
+        """Return the best sample of each prompt."""
         return pick_best([item.prompt for item in items], samples, self.inspectors, services)
 
 
@@ -48,10 +48,10 @@ def pick_best(
     inspectors: Sequence[str],
     services: Services,
 ) -> list[Answer]:
-    """For each prompt the sample with the highest mean inspector score; the first one where scores tie.
+    """Return for each prompt the sample with the highest mean inspector score; ties keep the first.
 
-    ``samples`` has n completions a prompt. Samples with status error cannot win; where all are errors, the
-    answer is one.
+    ``samples`` has n completions per prompt. Samples with status error cannot win; where all failed, the
+    answer is an error.
     """
     pairs = [(prompt, s.text) for prompt, row in zip(prompts, samples, strict=True) for s in row]
     by_inspector = {name: services.score(name, pairs) for name in inspectors}
@@ -70,20 +70,4 @@ def _best(row: Sequence[Completion], scores: Sequence[dict[str, float]]) -> Answ
         return -1.0 if row[k].status == "error" else sum(scores[k].values()) / len(scores[k])
 
     best = max(range(len(row)), key=mean)
-    trace = tuple(
-        Step(k, "chosen" if k == best else f"sample {k}", "candidate", sample.text, scores[k])
-        for k, sample in enumerate(row)
-    )
-    return Answer(
-        text=row[best].text,
-        status=row[best].status,
-        finish_reason=row[best].finish_reason,
-        calls=len(row),
-        prompt_tokens=sum(s.prompt_tokens for s in row),
-        completion_tokens=sum(s.completion_tokens for s in row),
-        cut_tokens=row[best].cut_tokens,
-        seconds=sum(s.seconds for s in row),
-        error=row[best].error,
-        trace=trace,
-        cost=sum(s.cost for s in row),
-    )
+    return sampled(row, best, scores)

@@ -1,4 +1,4 @@
-"""Correctors made of correctors: chains, repeats, gates and routes. Parallel ones are in ``parallel``."""
+"""Composed correctors: chains, repeats, gates and routes; ``parallel`` holds parallel ones."""
 
 from __future__ import annotations
 
@@ -16,40 +16,40 @@ from aligner_bench.correctors.scoring import current, scored
 
 
 class ChainSpec(CorrectorSpec):
-    """Correctors one after the other, each on what the one before it made."""
+    """Apply correctors in sequence, each to the answer of the previous one."""
 
     correctors: tuple[CorrectorSpec, ...] = Field(min_length=1, description="correctors, in order")
 
     def apply(self, items: Sequence[Item], services: Services) -> list[Answer]:
-        """The answers of the last corrector."""
+        """Return the answers of the last corrector."""
         return _in_turn(self.correctors, items, services)
 
 
 class RepeatSpec(CorrectorSpec):
-    """One corrector several times over."""
+    """Apply one corrector several times."""
 
     corrector: CorrectorSpec = Field(description="the corrector that is applied")
     times: int = Field(ge=1, description="how often it is applied")
 
     def apply(self, items: Sequence[Item], services: Services) -> list[Answer]:
-        """The answers after the last application."""
+        """Return the answers after the last application."""
         return _in_turn((self.corrector,) * self.times, items, services)
 
     def work(self) -> Iterator[Work]:
-        """The corrector's work, as often as it is applied."""
+        """Yield the corrector's work, once per application."""
         for _ in range(self.times):
             yield from self.corrector.work()
 
 
 class GatedSpec(CorrectorSpec):
-    """A safety layer: the corrector acts only where an inspector's score is below the threshold."""
+    """Apply a corrector only where an inspector's score is below the threshold (a safety layer)."""
 
     inspector: InspectorName = Field(description="the inspector that scores the answer")
     threshold: float = Field(0.5, ge=0, le=1, description="the corrector acts on scores below this")
     corrector: CorrectorSpec = Field(description="the corrector behind the gate")
 
     def apply(self, items: Sequence[Item], services: Services) -> list[Answer]:
-        """The answers, those from the threshold on with a ``skip`` step."""
+        """Return the answers; those at or above the threshold get a ``skip`` step."""
         answers = [item.answer for item in items]
         scored(items, answers, range(len(items)), [self.inspector], services)
         live = [i for i, answer in enumerate(answers) if answer.status != "error"]
@@ -61,16 +61,16 @@ class GatedSpec(CorrectorSpec):
         return answers
 
     def work(self) -> Iterator[Work]:
-        """Two scores and, at most, the corrector's work."""
+        """Yield two scores and, at most, the corrector's work."""
         yield Work("score", self.inspector, 2, True)
         yield from most(self.parts())
 
 
 class RoutedSpec(CorrectorSpec):
-    """A mixture of aligners: each answer goes to one corrector, or to the default, or stays as it is.
+    """Send each answer to one corrector or to the default; without either it is unchanged.
 
-    ``by: category`` routes by the prompt's category; ``by: lowest_score`` has inspectors as routes and takes
-    the one with the lowest score, if that is below the threshold (ties in declared order).
+    ``by: category`` routes by the prompt's category; ``by: lowest_score`` has inspectors as routes and
+    takes the one with the lowest score, if that is below the threshold (ties in declared order).
     """
 
     by: Literal["category", "lowest_score"] = Field(description="what chooses the route")
@@ -83,7 +83,7 @@ class RoutedSpec(CorrectorSpec):
     threshold: float = Field(1.0, ge=0, le=1, description="scores from here on need no route")
 
     def uses(self) -> Iterator[Use]:
-        """What the routes use, and the inspectors that name them."""
+        """Yield what the routes use, and the inspectors that name them."""
         for name in self._inspectors():
             yield Use(("routes", name), "inspector", name)
         yield from super().uses()
@@ -92,7 +92,7 @@ class RoutedSpec(CorrectorSpec):
         return list(self.routes) if self.by == "lowest_score" else []
 
     def apply(self, items: Sequence[Item], services: Services) -> list[Answer]:
-        """The answers of the routes; one without a route gets a ``skip`` step."""
+        """Return the answers of the routes; one without a route gets a ``skip`` step."""
         answers = [item.answer for item in items]
         inspectors = self._inspectors()
         scored(items, answers, range(len(items)), inspectors, services)
@@ -109,7 +109,7 @@ class RoutedSpec(CorrectorSpec):
         return answers
 
     def work(self) -> Iterator[Work]:
-        """Two scores of each inspector and, at most, the work of one route."""
+        """Yield two scores of each inspector and, at most, the work of one route."""
         for inspector in sorted(self._inspectors()):
             yield Work("score", inspector, 2, True)
         yield from most(self.parts())
@@ -123,7 +123,7 @@ def _in_turn(links: Sequence[CorrectorSpec], items: Sequence[Item], services: Se
 
 
 def _route(spec: RoutedSpec, item: Item, answer: Answer) -> str | None:
-    """The name of an answer's route; None for the default."""
+    """Return the name of an answer's route; None for the default."""
     if answer.status == "error":
         return None
     if spec.by == "category":
@@ -141,7 +141,7 @@ def _put(
     services: Services,
     branch: str = "",
 ) -> None:
-    """Apply a corrector to some rows, in place; the actors of a named branch bear its name."""
+    """Apply a corrector to some rows in place; prefix its actors with the branch's name, if any."""
     changed = corrector.apply([items[i]._replace(answer=answers[i]) for i in rows], services)
     for i, answer in zip(rows, changed, strict=True):
         answers[i] = _named(answer, len(answers[i].trace), branch)

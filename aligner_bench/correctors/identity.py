@@ -1,4 +1,4 @@
-"""Leave every answer as it is: the calibration check of the harness."""
+"""Leave every answer unchanged: a calibration check of the harness."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from aligner_bench.correctors.base import CorrectorSpec
 
 
 class IdentitySpec(CorrectorSpec):
-    """Leave every answer as it is; every comparison with the upstream must be a tie."""
+    """Leave every answer unchanged; every comparison with the upstream must be a tie."""
 
     def apply(self, items: Sequence[Item], services: Services) -> list[Answer]:
-        """The answers, each with a ``copy`` step."""
+        """Return the answers, each with a ``copy`` step."""
         return [_copied(item.answer) for item in items]
 
 

@@ -1,7 +1,7 @@
-"""In which order a squad's members look at an answer, and whose scores decide that.
+"""The order in which a squad's members visit an answer, and the scores that decide it.
 
 The published order (Ngweta et al. 2024, 4.1) belongs to a batch: members by ascending mean of the batch's
-scores, ties as declared. Which answers share a batch is fixed by their texts, never by the rows' order.
+scores, ties in declared order. Answers are assigned to batches by their texts, never by the order of rows.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from aligner_bench.correctors.squad_spec import SquadFields
 
 
 class Batch(NamedTuple):
-    """Answers that share an order. ``name`` tells its place and its very texts; empty for one answer."""
+    """Answers that share an order. ``name`` identifies its position and texts; empty for one answer."""
 
     rows: tuple[int, ...]
     name: str = ""
 
 
 def batches(spec: SquadFields, items: Sequence[Item], live: Sequence[int]) -> list[Batch]:
-    """The batches of the live rows.
+    """Return the batches of the live rows.
 
-    ``batch``: within each suite, rows sorted by prompt and answer text as the reference code does, in blocks
-    of ``batch_size``. ``dataset``: one batch a suite. Else every row by itself.
+    ``batch``: within each suite, rows sorted by prompt and answer text as in the authors' reference code,
+    in blocks of ``batch_size``. ``dataset``: one batch per suite. Else every row by itself.
     """
     if spec.order not in ("batch", "dataset"):
         return [Batch((i,)) for i in live]
@@ -52,16 +52,16 @@ def _name(items: Sequence[Item], rows: Sequence[int], number: int) -> str:
 
 
 def order_of(spec: SquadFields, batch: Batch, answers: Sequence[Answer]) -> tuple[str, ...]:
-    """Members by ascending mean score over the batch's answers that did not fail; ties as declared."""
+    """Return members by ascending mean score over the batch's answers without errors; ties as declared."""
     rows = [current(answers[i]) for i in batch.rows if answers[i].status != "error"]
     return by_score(spec, {inspector: _mean(rows, inspector) for inspector in spec.used("inspector")})
 
 
 def by_score(spec: SquadFields, scores: Mapping[str, float]) -> tuple[str, ...]:
-    """Members by ascending score; sorting is stable, so ties keep the declared order."""
+    """Return members by ascending score; sorting is stable, so ties keep the declared order."""
     return tuple(sorted(spec.members, key=lambda name: scores[spec.members[name].inspector]))
 
 
 def _mean(rows: Sequence[Mapping[str, float]], inspector: str) -> float:
-    # fsum rounds once, at the end: the order of the rows cannot tip a tie.
+    # fsum rounds once, at the end, so the order of rows cannot decide a tie.
     return math.fsum(row[inspector] for row in rows) / len(rows) if rows else 0.0

@@ -1,4 +1,4 @@
-"""Several correctors on one answer, of whose results inspectors or a judge pick one."""
+"""Parallel correctors: several rewrite one answer, and inspectors or a judge pick one result."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from aligner_bench.correctors.scoring import current, scored
 from aligner_bench.judges.base import JudgeContext, JudgeSpec
 
 UNCHANGED = "unchanged"
-"""The actor of a pick that leaves the answer as it came in."""
+"""The actor of a pick that keeps the input answer."""
 
 Columns = Mapping[str, list[Answer]]
 
 
 class ScorePick(Spec):
-    """The candidate with the highest mean, or the highest lowest, inspector score."""
+    """Pick the candidate with the highest mean, or the highest minimum, inspector score."""
 
     by: Literal["mean", "min"] = Field(description="highest mean score, or highest lowest score")
     inspectors: tuple[InspectorName, ...] = Field(min_length=1, description="inspectors that score")
 
 
 class JudgePick(Spec):
-    """The candidate that a judge prefers, asked in both orders: each against the best one so far."""
+    """Pick the candidate that a judge prefers in both orders, each compared with the best so far."""
 
     by: Literal["judge"] = Field(description="a judge compares the candidates")
     judge: JudgeSpec = Field(description="the judge, written out")
@@ -43,9 +43,9 @@ class JudgePick(Spec):
 
 
 class ParallelSpec(CorrectorSpec):
-    """Several correctors on the same answer, of whose results one is picked; ties keep the first.
+    """Apply several correctors to the same answer and pick one result; ties keep the first.
 
-    The answer as it came in is the first candidate, unless ``keep: false``.
+    The input answer is the first candidate, unless ``keep: false``.
     """
 
     correctors: dict[str, CorrectorSpec] = Field(min_length=1, description="correctors by name")
@@ -55,10 +55,11 @@ class ParallelSpec(CorrectorSpec):
     keep: bool = Field(True, description="may the answer stay as it came in?")
 
     def apply(self, items: Sequence[Item], services: Services) -> list[Answer]:
-        """For each item the picked candidate. Failed ones cannot win; where all fail, so does the answer.
+        """Return the picked candidate of each item.
 
-        The trace gets a step for each candidate, with its final text, and one for the pick; what a
-        candidate's own corrector did on the way is not in it.
+        A failed candidate cannot win; where all failed, the answer is an error. The trace gets a step for
+        each candidate, with its final text, and one for the pick; the steps of a candidate's own corrector
+        are left out.
         """
         columns = {name: corrector.apply(items, services) for name, corrector in self.correctors.items()}
         base = [item.answer for item in items]
@@ -66,7 +67,7 @@ class ParallelSpec(CorrectorSpec):
         if isinstance(self.pick, ScorePick):
             for column in (base, *columns.values()):
                 scored(items, column, live, self.pick.inspectors, services)
-        racing = _racing(self, columns, base, live)
+        racing = _candidates_of_rows(self, columns, base, live)
         spent: dict[int, list[Verdict]] = {}
         if isinstance(self.pick, JudgePick):
             picked = _judged(self.pick, racing, columns, items, base, services, spent)
@@ -82,7 +83,7 @@ class ParallelSpec(CorrectorSpec):
         ]
 
     def work(self) -> Iterator[Work]:
-        """The work of all candidates, and of the pick."""
+        """Yield the work of all candidates and of the pick."""
         yield from super().work()
         candidates = len(self.correctors) + self.keep
         if isinstance(self.pick, ScorePick):
@@ -92,10 +93,10 @@ class ParallelSpec(CorrectorSpec):
             yield Work("judge", f"pick by {self.pick.judge.kind}", candidates - 1, True)
 
 
-def _racing(
+def _candidates_of_rows(
     spec: ParallelSpec, columns: Columns, base: Sequence[Answer], live: Sequence[int]
 ) -> dict[int, list[str]]:
-    """Row -> the names that may win, first ones first; rows on which every corrector failed are left out."""
+    """Return the candidates of each row, in declared order; rows whose correctors all failed are left out."""
     found = {}
     for i in live:
         sound = [name for name, column in columns.items() if column[i].status != "error"]
@@ -126,9 +127,9 @@ def _judged(
     services: Services,
     spent: dict[int, list[Verdict]],
 ) -> dict[int, str]:
-    """Row -> winner: each candidate meets the best one before it, which stays unless it loses outright.
+    """Return each row's winner: every candidate meets the best one before it, which wins ties.
 
-    All verdicts go into ``spent``, by row: what the judge took is part of the answer's price.
+    Appends all verdicts to ``spent``, by row: their cost is part of the answer's cost.
     """
     judge = pick.judge.make(JudgeContext())
     best = {i: names[0] for i, names in racing.items()}
@@ -155,7 +156,7 @@ def _settled(
     base: Answer, candidates: Mapping[str, Answer], winner: str, verdicts: Sequence[Verdict]
 ) -> Answer:
     chosen = base if winner == UNCHANGED else candidates[winner]
-    answer = _charged(base, list(candidates.values()))
+    answer = _with_cost(base, list(candidates.values()))
     for name, candidate in candidates.items():
         answer = noted(answer, Step(0, name, "candidate", candidate.text, current(candidate)))
     pick = Step(0, winner, "pick", chosen.text, current(chosen))
@@ -167,14 +168,14 @@ def _settled(
 
 
 def _failed(base: Answer, candidates: Sequence[Answer]) -> Answer:
-    """An answer that had failed before, or whose correctors have all failed: the first one's error."""
+    """Return an answer that had failed before, or the first error of its failed correctors."""
     if base.status == "error":
         return base
-    return _charged(replace(candidates[0], trace=base.trace), candidates, base)
+    return _with_cost(replace(candidates[0], trace=base.trace), candidates, base)
 
 
-def _charged(answer: Answer, candidates: Sequence[Answer], base: Answer | None = None) -> Answer:
-    """``answer`` at the cost of the base and of what each candidate spent on top of it."""
+def _with_cost(answer: Answer, candidates: Sequence[Answer], base: Answer | None = None) -> Answer:
+    """Return ``answer`` with the cost of the base and of all candidates."""
     start = base or answer
 
     def total(name: str) -> float:

@@ -1,4 +1,4 @@
-"""Find correctors and systems by kind."""
+"""The registries of correctors and systems."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Inspector scores of answers as they stand, asked for at most once a text and kept in the trace."""
+"""Inspector scores of current answers, computed at most once per text and kept in the trace."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ def scored(
     inspectors: Iterable[str],
     services: Services,
 ) -> None:
-    """See that the last step of every answer in ``rows`` holds these inspectors' scores, in place.
+    """Add these inspectors' scores to the last step of every answer in ``rows``, in place.
 
-    Only what is not known is asked for, all rows of one inspector at once. Answers that failed have no score.
+    Only missing scores are computed, all rows of one inspector at once. Failed answers have no scores.
     """
     live = sorted(i for i in rows if answers[i].status != "error")
     for inspector in dict.fromkeys(inspectors):
@@ -30,11 +30,11 @@ def scored(
 
 
 def with_scores(answer: Answer, scores: Mapping[str, float]) -> Answer:
-    """The answer with more scores in its last step."""
+    """Return the answer with more scores in its last step."""
     last = answer.trace[-1]
     return replace(answer, trace=(*answer.trace[:-1], replace(last, scores={**last.scores, **scores})))
 
 
 def current(answer: Answer) -> Mapping[str, float]:
-    """The scores that are known of the answer as it stands."""
+    """Return the known scores of the current answer."""
     return answer.trace[-1].scores

@@ -1,12 +1,12 @@
 """The squad: inspectors decide which aligners rewrite an answer (Ngweta et al. 2024, sections 3.2 and 4.1).
 
-In a pass each member is visited once, in an order that is not revised; it acts where its inspector's
-*current* score is strictly below its threshold. Whose scores make the order is said by ``orders``. In the
-loop of the paper's synthetic experiment there are no passes: the member with the lowest score acts, again
-and again, until no score is too low or ``max_steps`` rewrites were made.
+In a pass each member is visited once, in a fixed order; it acts where its inspector's *current* score is
+strictly below its threshold. Module ``orders`` defines the order. In the loop of the paper's synthetic
+experiment there are no passes: the member with the lowest score acts repeatedly, until no score is below
+its threshold or ``max_steps`` rewrites were made.
 
-Work is done in waves over all rows: score everything once, correct what is below the threshold, rescore only
-what changed.
+Computation proceeds in waves over all rows: score everything once, correct what is below the threshold,
+rescore only what changed.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from aligner_bench.correctors.squad_spec import SquadFields
 
 
 class SquadSpec(SquadFields):
-    """Inspectors and aligners: who corrects is decided by the scores (Ngweta et al. 2024, 4.1 and 3.2)."""
+    """Rewrite answers by aligners that inspector scores select (Ngweta et al. 2024, 4.1 and 3.2)."""
 
     def apply(self, items: Sequence[Item], services: Services) -> list[Answer]:
-        """The squad's answers in the order of the items; in a pass every row meets all members."""
+        """Return the squad's answers in the order of the items; in a pass every row visits all members."""
         squad = _Squad(self, items, services, [item.answer for item in items])
         live = [i for i, answer in enumerate(squad.answers) if answer.status != "error"]
         squad.score(live)
@@ -53,14 +53,14 @@ class _Squad:
     items: Sequence[Item]
     services: Services
     answers: list[Answer]
-    refused: dict[int, set[str]] = field(default_factory=dict)  # whose rewrite of the current text was
+    refused: dict[int, set[str]] = field(default_factory=dict)  # members rejected on the current text
 
     def score(self, rows: Sequence[int]) -> None:
         inspectors = [member.inspector for member in self.spec.members.values()]
         scored(self.items, self.answers, rows, inspectors, self.services)
 
     def rounds(self, found: Sequence[Batch]) -> None:
-        """Passes over all members; from the second on only where a score is still too low."""
+        """Run passes over all members; later passes only cover rows with a score below its threshold."""
         rows = {i for batch in found for i in batch.rows}
         for _ in range(self.spec.max_rounds):
             orders = [(batch, order_of(self.spec, batch, self.answers)) for batch in found]
@@ -73,24 +73,24 @@ class _Squad:
                         if i in rows
                     ]
                 )
-            rows = {i for i in rows if self.wanting(i)}
+            rows = {i for i in rows if self.below_threshold(i)}
             if not rows:
                 break
 
     def loop(self, live: Sequence[int]) -> None:
-        """The lowest score's member acts, until none is wanting or the steps are used up."""
+        """Let the member with the lowest score act, until none is below its threshold or steps run out."""
         for _ in range(self.spec.max_steps):
             turns = []
             for i in live:
-                ready = [name for name in self.wanting(i) if name not in self.refused.get(i, ())]
+                ready = [name for name in self.below_threshold(i) if name not in self.refused.get(i, ())]
                 if ready:
                     turns.append(_Turn(i, ready[0], by_score(self.spec, current(self.answers[i])), ""))
             if not turns:
                 break
             self.wave(turns)
 
-    def wanting(self, row: int) -> list[str]:
-        """Members whose score of this answer is below their threshold, lowest first."""
+    def below_threshold(self, row: int) -> list[str]:
+        """Return the members whose score of this answer is below their threshold, lowest first."""
         if self.answers[row].status == "error":
             return []
         scores = current(self.answers[row])
@@ -100,7 +100,7 @@ class _Squad:
         return scores[self.spec.members[name].inspector] < self.spec.limit(name)
 
     def wave(self, turns: Sequence[_Turn]) -> None:
-        """One turn of every row at most: acts where its score is too low, else skips."""
+        """Process at most one turn per row: act where the score is below the threshold, else skip."""
         turns = [turn for turn in turns if self.answers[turn.row].status != "error"]
         acting = [turn for turn in turns if self.low(turn.member, current(self.answers[turn.row]))]
         before = {turn.row: self.answers[turn.row] for turn in acting}
@@ -127,7 +127,7 @@ class _Squad:
         )
 
     def rewrite(self, turns: Sequence[_Turn]) -> None:
-        """Every acting member's aligner over its rows; members that share a model share its batches."""
+        """Run every acting member's aligner over its rows; members with the same model share batches."""
         by_model: dict[str, list[_Turn]] = {}
         for turn in turns:
             by_model.setdefault(self.spec.members[turn.member].aligner.model, []).append(turn)
@@ -144,7 +144,7 @@ class _Squad:
                 self.answers[turn.row] = rewritten(answer, completion, step)
 
     def settle(self, turn: _Turn, before: Answer) -> None:
-        """Keep the rewrite, or go back to the answer from before it. What failed stays a failure."""
+        """Keep the rewrite or restore the previous answer. A failed rewrite stays an error."""
         after = self.answers[turn.row]
         if after.status == "error" or self.accepts(turn.member, current(before), current(after)):
             self.refused.pop(turn.row, None)
@@ -162,7 +162,7 @@ class _Squad:
         self.refused.setdefault(turn.row, set()).add(turn.member)
 
     def accepts(self, name: str, before: Mapping[str, float], after: Mapping[str, float]) -> bool:
-        """The accept rule: both kinds of improvement are strict."""
+        """Return whether the accept rule keeps the rewrite; both kinds of improvement are strict."""
         if self.spec.accept == "always":
             return True
         own = self.spec.members[name].inspector

@@ -1,4 +1,4 @@
-"""Define the fields of a squad."""
+"""The fields of a squad."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class MemberSpec(Spec):
 class SquadFields(CorrectorSpec):
     """The fields of a squad (Ngweta et al. 2024, 4.1 and 3.2); ``squad.SquadSpec`` applies them.
 
-    ``order``: ``batch`` is the published algorithm, ``dataset`` takes the suite for the batch, ``per_sample``
+    ``order``: ``batch`` is the published algorithm, ``dataset`` uses the suite as the batch, ``per_sample``
     orders each answer's members by its own scores; ``loop`` is that of the paper's synthetic experiment.
     """
 
@@ -45,7 +45,7 @@ class SquadFields(CorrectorSpec):
     )
 
     def limit(self, name: str) -> float:
-        """The score below which a member acts."""
+        """Return the score below which a member acts."""
         own = self.members[name].threshold
         common = self.threshold if self.threshold is not None else 0.9 if self.order == "loop" else 0.5
         return common if own is None else own
@@ -63,7 +63,7 @@ class SquadFields(CorrectorSpec):
         return self
 
     def work(self) -> Iterator[Work]:
-        """A loop may give all its steps to one model; in passes each member acts once at most."""
+        """Yield the work: a loop may give all steps to one model, a pass at most one to each member."""
         steps = self.max_steps if self.order == "loop" else len(self.members) * self.max_rounds
         for inspector in sorted(self.used("inspector")):
             yield Work("score", inspector, 1 + steps, True)
@@ -72,5 +72,5 @@ class SquadFields(CorrectorSpec):
             yield Work("complete", model, steps if self.order == "loop" else members * self.max_rounds, True)
 
     def reads_whole_suites(self) -> bool:
-        """The published order comes from many answers."""
+        """Return whether the order comes from many answers, as the published one does."""
         return self.order in ("batch", "dataset")

@@ -1,4 +1,4 @@
-"""Systems: what answers prompts. An upstream model, with or without a corrector, and the A/A control."""
+"""Systems, which answer prompts: an upstream model, with or without a corrector, and the A/A control."""
 
 from __future__ import annotations
 
@@ -18,48 +18,48 @@ from aligner_bench.correctors.registry import SYSTEMS
 class SystemSpec(Kind):
     """Answer prompts from samples of an upstream model.
 
-    A subclass says which samples it needs (``samples``) and makes answers of them (``answer``).
+    A subclass returns the samples it needs (``samples``) and makes answers from them (``answer``).
     """
 
     registry: ClassVar[Registry] = SYSTEMS
     draws_samples: ClassVar[bool] = True
-    """Does it need answers that differ, so that greedy decoding makes no sense?"""
+    """Whether it needs samples that differ, and therefore a temperature above 0."""
 
     kind: str = Field(description="the kind of system")
     upstream: ModelName = Field(description="a model of this experiment")
 
     @property
     def corrects(self) -> CorrectorSpec | None:
-        """The corrector that rewrites the upstream's answer, where the system is made that way."""
+        """The corrector that rewrites the upstream's answer; None without one."""
         return None
 
     @property
     def does_more(self) -> bool:
-        """Does it do anything beyond the upstream's one answer?"""
+        """Whether it does more than return the upstream's answer."""
         return self.corrects is not None
 
     @property
     def shown_kind(self) -> str:
-        """The kind that tables show: the corrector's, where there is one."""
+        """The kind that tables show: the corrector's, if there is one."""
         return self.corrects.kind if self.corrects is not None else self.kind
 
     def samples(self, seed: int) -> list[tuple[int, int]]:
-        """(seed, sample index) of every upstream answer that it needs. Equal ones are made once."""
+        """Return (seed, sample index) of every upstream answer needed; equal ones are computed once."""
         return [(seed, 0)]
 
     def work(self) -> Iterator[Work]:
-        """Work for one prompt, beyond the upstream's answers."""
+        """Yield the work per prompt, beyond the upstream's answers."""
         if self.corrects is not None:
             yield from self.corrects.work()
 
     def reads_whole_suites(self) -> bool:
-        """Does an answer depend on the others of its suite?"""
+        """Return whether an answer depends on others of its suite."""
         return self.corrects is not None and self.corrects.reads_whole_suites()
 
     def answer(
         self, items: Sequence[Item], samples: Sequence[Sequence[Completion]], services: Services
     ) -> list[Answer]:
-        """Answers in the order of the items; each item holds the first of its samples as an answer."""
+        """Return answers in the order of the items; each item holds the first of its samples."""
         raise TypeError(f"{type(self).__name__} does not implement answer")
 
 
@@ -73,29 +73,29 @@ class UpstreamSystem(SystemSpec):
 
     @property
     def corrects(self) -> CorrectorSpec | None:
-        """The corrector of the file."""
+        """The corrector of the experiment file."""
         return self.corrector
 
     def answer(
         self, items: Sequence[Item], samples: Sequence[Sequence[Completion]], services: Services
     ) -> list[Answer]:
-        """The upstream's answers, corrected."""
+        """Return the upstream's answers, corrected if there is a corrector."""
         if self.corrector is None:
             return [item.answer for item in items]
         return correct(self.corrector, items, services)
 
 
 class ResampleSystem(SystemSpec):
-    """The upstream again with another seed: the A/A control."""
+    """The upstream sampled again with another seed: the A/A control."""
 
     seed: int = Field(1, description="added to the seed of the experiment")
 
     def samples(self, seed: int) -> list[tuple[int, int]]:
-        """One answer, by the experiment's seed plus this system's."""
+        """Return one sample, with the experiment's seed plus this system's."""
         return [(seed + self.seed, 0)]
 
     def answer(
         self, items: Sequence[Item], samples: Sequence[Sequence[Completion]], services: Services
     ) -> list[Answer]:
-        """The other answer as it is."""
+        """Return the sample unchanged."""
         return [item.answer for item in items]

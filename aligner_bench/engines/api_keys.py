@@ -1,4 +1,4 @@
-"""Keys, from the environment or a keyring, and what else must never be repeated."""
+"""API keys from the environment or a keyring, and the secrets of an address."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from aligner_bench.engines.call_fields import OpenAIFields
 
 
 def api_key(spec: OpenAIFields) -> str:
-    """The model's key: from the keyring where one is named, else from the environment; empty if unset.
+    """Return the model's API key: from its keyring if one is named, else from the environment.
 
-    UsageError where a keyring is named that has no such entry or cannot be used.
+    Empty if unset. Raises UsageError where a keyring is named that lacks the entry or cannot be used.
     """
     if spec.api_key_keyring is None:
         return os.environ.get(spec.api_key_env, "")
@@ -37,7 +37,7 @@ def api_key(spec: OpenAIFields) -> str:
 
 
 def url_secrets(url: str) -> list[str]:
-    """What in an address must not be repeated, also in the form in which it is sent."""
+    """Return the secret parts of an address, also in the encoded form in which they are sent."""
     parts = urlsplit(url)
     login = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
     sent = [base64.b64encode(login.encode()).decode(), login] if parts.username else []

@@ -1,4 +1,4 @@
-"""How many prompts go through a model at once: by tokens, by shared beginnings, and by what memory allows."""
+"""Form batches by token count, shared prefixes and memory."""
 
 from __future__ import annotations
 
@@ -7,17 +7,15 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TypeVar
 
-_WORTH_A_PREFIX = (
-    1024  # prompt tokens that a prefix of its own must save: it is one more product at each step
-)
-_LEAST_GAIN = 32  # tokens that such a prefix must be longer
+_WORTH_A_PREFIX = 1024  # prompt tokens that a separate prefix must save: it costs one more product per step
+_LEAST_GAIN = 32  # tokens by which such a prefix must be longer
 _LEAST_TOKENS = 256
 ResultT = TypeVar("ResultT")
 
 
 @dataclass
 class Budget:
-    """What a batch may hold: ``rows`` prompts, and ``tokens`` of rows times padded length, answers included.
+    """Limits of a batch: ``rows`` prompts, and ``tokens`` (rows times padded length, answers included).
 
     ``halvings`` counts how often memory ran out.
     """
@@ -27,30 +25,30 @@ class Budget:
     halvings: int = 0
 
     def halve(self, rows: int, tokens: int) -> None:
-        """Memory ran out with so many rows and tokens: from now on at most half of that."""
+        """Lower the limits to half of ``rows`` and ``tokens``, with which memory ran out."""
         self.tokens = max(_LEAST_TOKENS, min(self.tokens, tokens) // 2)
         self.rows = max(1, min(self.rows, rows) // 2)
         self.halvings += 1
 
     def fits(self, rows: int, width: int) -> bool:
-        """May a batch be that large? One row always may."""
+        """Return whether ``rows`` rows of padded length ``width`` fit. A single row always does."""
         return rows <= 1 or (rows <= self.rows and rows * width <= self.tokens)
 
 
 def cut(prompts: Sequence[Sequence[int]], new_tokens: Sequence[int], budget: Budget) -> list[list[int]]:
-    """Indices of prompts that share a batch: like beginnings, then like lengths, within the budget."""
+    """Return the indices of prompts in batches: by shared prefix, then by length, within the budget."""
     widths = [len(prompt) + new for prompt, new in zip(prompts, new_tokens, strict=True)]
     order = [i for group in by_prefix(prompts) for i in sorted(group, key=lambda i: (widths[i], i))]
     return _fill(order, widths, budget)
 
 
 def cut_lengths(widths: Sequence[int], budget: Budget) -> list[list[int]]:
-    """Indices in batches of like width, shortest first, within the budget."""
+    """Return indices in batches of similar width, shortest first, within the budget."""
     return _fill(sorted(range(len(widths)), key=lambda i: (widths[i], i)), widths, budget)
 
 
 def _fill(order: Sequence[int], widths: Sequence[int], budget: Budget) -> list[list[int]]:
-    """An order in batches, each as full as the budget allows."""
+    """Return ``order`` cut into batches, each as full as the budget allows."""
     batches: list[list[int]] = []
     widest = 0
     for i in order:
@@ -64,13 +62,13 @@ def _fill(order: Sequence[int], widths: Sequence[int], budget: Budget) -> list[l
 
 
 def by_prefix(prompts: Sequence[Sequence[int]]) -> list[list[int]]:
-    """Indices in groups: prompts leave the others where a longer common beginning saves enough."""
+    """Return indices in groups: prompts are split off where a longer common prefix saves enough."""
     order = sorted(range(len(prompts)), key=lambda i: tuple(prompts[i]))
     return [group for group in _split(prompts, order) if group]
 
 
 def _split(prompts: Sequence[Sequence[int]], order: list[int]) -> Iterator[list[int]]:
-    """``order`` is sorted by tokens, so the first and last prompt tell what all of them share."""
+    """Yield groups of ``order``, sorted by tokens: the first and last prompt give the prefix."""
     rest: list[int] = []
     shared = _shared(prompts, order)
     for _, run in groupby(order, key=lambda i: prompts[i][shared : shared + 1]):
@@ -86,13 +84,17 @@ def _split(prompts: Sequence[Sequence[int]], order: list[int]) -> Iterator[list[
 def _shared(prompts: Sequence[Sequence[int]], order: Sequence[int]) -> int:
     if not order:
         return 0
-    low, high = prompts[order[0]], prompts[order[-1]]
-    pairs = enumerate(zip(low, high, strict=False))
-    return next((i for i, (a, b) in pairs if a != b), min(len(low), len(high)))
+    return overlap(prompts[order[0]], prompts[order[-1]])
+
+
+def overlap(a: Sequence[int], b: Sequence[int]) -> int:
+    """Return the number of leading tokens that two prompts share."""
+    pairs = enumerate(zip(a, b, strict=False))
+    return next((i for i, (x, y) in pairs if x != y), min(len(a), len(b)))
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Is this what torch raises, on a GPU or a CPU, when an allocation fails?"""
+    """Return whether torch raised this error because an allocation failed, on a GPU or a CPU."""
     import torch
 
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
@@ -111,9 +113,10 @@ def halving(
     release: Callable[[], None],
     budget: Budget,
 ) -> list[ResultT]:
-    """Results of ``run`` over a batch of indices, in halves where memory runs out; else ``lost``.
+    """Return the results of ``run`` over a batch of indices, halved where memory runs out.
 
-    ``width`` is one item's length, answer included; ``release`` frees what can be freed before the next try.
+    ``width`` is one item's length, answer included; ``release`` frees memory before the next attempt;
+    ``lost`` is the result of an item that does not fit even alone.
     """
     if not batch:
         return []
@@ -124,7 +127,7 @@ def halving(
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise
-        # Past the except block, which held on to them, the failed pass's tensors are gone.
+        # After the except block, which referenced them, the failed pass's tensors are freed.
         release()
         budget.halve(len(batch), len(batch) * widest)
         if len(batch) == 1:

@@ -1,4 +1,4 @@
-"""Feeding an engine with a continuous batch: kept full, and emptied as its items are finished."""
+"""Feed an engine's continuous batch: refill it as items are completed."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ from aligner_bench.engines.prompts import PromptBuilder
 
 IN_FLIGHT = 1024
 """Items that an engine holds at once: enough to fill any batch, few to lose."""
-_BUNDLE_SECONDS = 2.0  # what has finished is handed out, and stored, this often
+_BUNDLE_SECONDS = 2.0  # interval at which completed items are yielded and stored
 ResultT = TypeVar("ResultT")
 
 
 class Ready(NamedTuple):
-    """Token ids of a prompt, and how the engine is to go on from them."""
+    """Token ids of a prompt, and the engine's settings for it."""
 
     ids: list[int]
-    how: Any
+    settings: Any
 
 
 class ContinuousBatch(Protocol):
     """An engine's own batch."""
 
     def add(self, key: str, ready: Ready) -> None:
-        """Let an item in."""
+        """Add an item."""
 
     def step(self) -> list[tuple[str, Any]]:
-        """Compute one step; the items that ended with it, and what the engine has to say of each."""
+        """Compute one step; return the items that it completed, with the engine's output for each."""
 
     def drop(self) -> None:
-        """Forget all items."""
+        """Drop all items."""
 
 
 @dataclass(frozen=True)
 class Work(Generic[ResultT]):
-    """What to do with an item before and after. ``prepare`` may give a result at once, without the engine."""
+    """Callbacks around an item's computation; ``prepare`` may return a result without the engine."""
 
     prepare: Callable[[str], Ready | ResultT]
     finish: Callable[[str, Any, float], ResultT]
@@ -47,34 +47,35 @@ class Work(Generic[ResultT]):
     finished: Callable[[str, ResultT], None] = lambda _, __: None
 
 
-def flow(
+def stream_batch(
     keys: Sequence[str], batch: ContinuousBatch, work: Work[ResultT], most: int = IN_FLIGHT
 ) -> Iterator[dict[str, ResultT]]:
-    """Results by key, in bundles of what finished within about two seconds; nothing is left in the batch.
+    """Yield results by key, in bundles of what was completed within about two seconds.
 
-    Items enter in the given order. Once ``may_start`` says no, none enters any more.
+    Items enter in the given order, and none after ``may_start`` returned false. The batch is empty at the
+    end.
     """
-    feed = _Feed(keys, batch, work, most)
+    stream = _Stream(keys, batch, work, most)
     try:
-        while feed.goes_on():
-            feed.fill()
-            feed.step()
-            if feed.due():
-                yield feed.hand_out()
+        while stream.active():
+            stream.fill()
+            stream.step()
+            if stream.due():
+                yield stream.take()
     finally:
         batch.drop()
 
 
-class _Feed(Generic[ResultT]):
+class _Stream(Generic[ResultT]):
     def __init__(self, keys: Sequence[str], batch: ContinuousBatch, work: Work[ResultT], most: int) -> None:
         self._waiting = iter(keys)
         self._batch, self._work, self._most = batch, work, most
         self._inside: set[str] = set()
         self._open = True
         self._bundle: dict[str, ResultT] = {}
-        self._handed = self._ended = time.perf_counter()
+        self._taken = self._ended = time.perf_counter()
 
-    def goes_on(self) -> bool:
+    def active(self) -> bool:
         return self._open or bool(self._inside) or bool(self._bundle)
 
     def fill(self) -> None:
@@ -97,7 +98,7 @@ class _Feed(Generic[ResultT]):
         now = time.perf_counter()
         for key, output in ended:
             self._inside.discard(key)
-            # An item's share: the time since others were finished last, over those finished now.
+            # An item's share: the time since the last completions, divided among the items completed now.
             self._keep(key, self._work.finish(key, output, (now - self._ended) / len(ended)))
         self._ended = now if ended else self._ended
 
@@ -106,23 +107,26 @@ class _Feed(Generic[ResultT]):
         self._work.finished(key, result)
 
     def due(self) -> bool:
-        late = time.perf_counter() - self._handed >= _BUNDLE_SECONDS
+        late = time.perf_counter() - self._taken >= _BUNDLE_SECONDS
         return bool(self._bundle) and (late or not (self._open or self._inside))
 
-    def hand_out(self) -> dict[str, ResultT]:
+    def take(self) -> dict[str, ResultT]:
         bundle, self._bundle = self._bundle, {}
-        self._handed = time.perf_counter()
+        self._taken = time.perf_counter()
         return bundle
 
 
 def completion_work(
     requests: Mapping[str, Request],
     prompts: PromptBuilder,
-    how: Callable[[Request], Any],
+    settings: Callable[[Request], Any],
     finish: Callable[[Request, Any], Completion],
     hooks: Hooks,
 ) -> Work[Completion]:
-    """Work that completes requests. ``finish`` gives text and reason; lengths and time are filled in here."""
+    """Return the work that completes requests.
+
+    ``finish`` gives text and finish reason; lengths and time are added here.
+    """
     lengths: dict[str, tuple[int, int]] = {}
 
     def prepare(key: str) -> Ready | Completion:
@@ -133,7 +137,7 @@ def completion_work(
                 "", "error", error=f"too_long: the prompt alone exceeds {prompts.context} tokens"
             )
         lengths[key] = (len(ids), cut)
-        return Ready(ids, how(request))
+        return Ready(ids, settings(request))
 
     def done(key: str, output: Any, seconds: float) -> Completion:
         made, (length, cut) = finish(requests[key], output), lengths.pop(key)
@@ -151,24 +155,14 @@ def completion_work(
     return Work(prepare, done, hooks.may_start, hooks.finished)
 
 
-def neighbours(requests: Mapping[str, Request]) -> list[str]:
-    """Keys in an order that depends on the items alone and puts those with a common beginning together.
+def order_by_prefix(requests: Mapping[str, Request]) -> list[str]:
+    """Return the keys in an order that depends on the items alone and groups common prefixes.
 
-    What is computed of a beginning is then still in the cache when the next item needs it, and the rows of a
-    suite may come in any order.
+    The cache then still holds a prefix when the next item needs it, and the order of a suite's rows has no
+    effect.
     """
     return sorted(requests, key=lambda key: (_text(requests[key]), requests[key].sample, key))
 
 
 def _text(request: Request) -> tuple[tuple[tuple[str, str], ...], str]:
     return request.history, request.prefix + request.answer + request.suffix
-
-
-def in_order(
-    stream: Callable[[Mapping[str, Request]], Iterator[dict[str, ResultT]]], requests: Sequence[Request]
-) -> list[ResultT]:
-    """A stream's results in the order of the requests."""
-    found: dict[str, ResultT] = {}
-    for bundle in stream({str(i): request for i, request in enumerate(requests)}):
-        found |= bundle
-    return [found[str(i)] for i in range(len(requests))]

@@ -1,7 +1,7 @@
-"""Money: what a model call costs, and a limit that is never passed silently.
+"""Costs of model calls, and a cost limit.
 
-Amounts are US dollars. NaN stands for "no price is known" and passes through every sum, so that a total never
-looks smaller than it is. Models that run on one's own machine have no price for a token, which is 0.
+Amounts are US dollars. NaN means "no price is known" and propagates through sums, so that a total never
+looks smaller than it is. Models that run on the user's machine have a token price of 0.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ from aligner_bench.core.yamlfile import read_yaml, validated
 from aligner_bench.engines.base import ModelSpec
 
 CHARS_PER_TOKEN = 4
-"""The rule of estimates that know no tokenizer: a token for every four characters, rounded up."""
+"""Estimate without a tokenizer: one token per four characters, rounded up."""
 _MILLION = 1_000_000
-_TURN_TOKENS = 8  # what a chat format adds to a turn, generously
+_TURN_TOKENS = 8  # upper bound on what a chat format adds per turn
 _OPENAI_HOST = "api.openai.com"
 _FILE = Path(__file__).resolve().parent / "prices.yaml"
 UNKNOWN = math.nan
 
 
 class PriceSpec(Spec):
-    """US dollars for a million tokens."""
+    """US dollars per million tokens."""
 
-    input: float = Field(ge=0, description="US dollars for a million prompt tokens")
-    output: float = Field(ge=0, description="US dollars for a million tokens that the model writes")
+    input: float = Field(ge=0, description="US dollars per million prompt tokens")
+    output: float = Field(ge=0, description="US dollars per million generated tokens")
     cached: float | None = Field(
-        None, ge=0, description="US dollars for a million prompt tokens in the provider's cache"
+        None, ge=0, description="US dollars per million prompt tokens in the provider's cache"
     )
-    batch: float = Field(1.0, gt=0, le=1, description="a batch API's price as a share of this one")
+    batch: float = Field(1.0, gt=0, le=1, description="the batch API's price as a share of this one")
 
     def cost(self, prompt_tokens: int, completion_tokens: int) -> float:
-        """US dollars of one call, all input at the full price: a provider's cache can only make it less."""
+        """Return the US dollars of one call, all input at the full price (an upper bound)."""
         return (prompt_tokens * self.input + completion_tokens * self.output) / _MILLION
 
 
@@ -63,7 +63,7 @@ class _PriceFile(Spec):
 
 
 class KnownPrice(Spec):
-    """A model's price, from when it is, and who says so."""
+    """A model's price, its date and its source."""
 
     price: PriceSpec
     as_of: str = ""
@@ -75,7 +75,7 @@ FREE = KnownPrice(price=PriceSpec(input=0, output=0), source="runs on one's own 
 
 @functools.cache
 def listed_prices() -> Mapping[str, KnownPrice]:
-    """The prices that ship with the package, by the provider's name of the model."""
+    """Return the prices that ship with the package, by the provider's model name."""
     file = validated(_PriceFile, read_yaml(_FILE, "a price list"))
     found = {}
     for name, listed in file.prices.items():
@@ -87,10 +87,10 @@ def listed_prices() -> Mapping[str, KnownPrice]:
 
 
 def price_of(spec: ModelSpec, own: PriceSpec | None = None) -> KnownPrice | None:
-    """A model's price: the experiment's own, none to pay, the listed one; None where none is known.
+    """Return a model's price: the experiment's, 0, or the listed one; None where none is known.
 
-    The list is for the provider's own server. What another server takes for the same name is not known. A
-    model that is asked through the provider's batches costs their share of it.
+    The list applies to the provider's own server only. A model that is called through the provider's
+    batches costs their share of the price.
     """
     known = _full_price(spec, own)
     if known is None or not getattr(spec, "batch_api", False):
@@ -111,32 +111,31 @@ def _full_price(spec: ModelSpec, own: PriceSpec | None) -> KnownPrice | None:
 
 
 def tokens_in(characters: int) -> int:
-    """Tokens of a text by the rule of estimates."""
+    """Return the estimated tokens of a text, at four characters per token."""
     return -(-characters // CHARS_PER_TOKEN)
 
 
 def request_tokens(request: Request) -> int:
-    """Estimated prompt tokens of a request, its history and chat format included."""
+    """Return the estimated prompt tokens of a request, with its history and chat format."""
     turns = [content for _, content in request.history]
     text = len(request.prefix) + len(request.answer) + len(request.suffix) + len(request.extra)
     return tokens_in(text + sum(map(len, turns))) + _TURN_TOKENS * (1 + len(turns))
 
 
 class BudgetError(UsageError):
-    """The next call could pass ``max_cost``. What is finished is in the ledger."""
+    """The next call could exceed ``max_cost``. Completed items are in the ledger."""
 
     def __init__(self, limit: float, spent: float) -> None:
         super().__init__(
-            f"max_cost: stopped at {dollars(spent)} of {dollars(limit)}, for the next call could pass it; "
-            "finished work is in the ledger, and the same command with a higher --max-cost goes on"
+            f"max_cost: stopped at {dollars(spent)} of {dollars(limit)}, because the next call could exceed "
+            "it; completed items are in the ledger: run the command again with a higher --max-cost to resume"
         )
 
 
-class Purse:
-    """What this run has spent and may spend. Calls reserve the most they can cost before they start.
+class Spending:
+    """What this run has spent and may spend; calls reserve their upper bound before they start.
 
-    Safe for several threads. ``limit`` None sets no bound. Spending is what was paid now: answers that come
-    from the ledger cost nothing again.
+    Thread-safe. ``limit`` is in US dollars; None sets no bound. Reused answers cost nothing.
     """
 
     def __init__(self, prices: Mapping[str, KnownPrice | None], limit: float | None = None) -> None:
@@ -149,22 +148,22 @@ class Purse:
         self._lock = Lock()
 
     def priced(self, model: str) -> bool:
-        """Does a call of this model cost money, as far as is known?"""
+        """Return whether a call of this model costs money, as far as is known."""
         known = self.prices.get(model)
         return known is not None and bool(known.price.input or known.price.output)
 
     def cost(self, model: str, prompt_tokens: int, completion_tokens: int) -> float:
-        """What a call costs; NaN where no price is known."""
+        """Return the cost of a call in US dollars; NaN where no price is known."""
         known = self.prices.get(model, FREE)
         return UNKNOWN if known is None else known.price.cost(prompt_tokens, completion_tokens)
 
     def at_most(self, model: str, request: Request, new_tokens: int | None = None) -> float:
-        """The most a request is expected to cost: its estimated input and all tokens it may write."""
+        """Return the upper bound of a request's cost: its estimated input and all tokens it may generate."""
         written = request.decoding.max_new_tokens if new_tokens is None else new_tokens
         return self.cost(model, request_tokens(request), written)
 
     def reserve(self, amount: float) -> bool:
-        """Set aside what a call may cost; False where that, with all in flight, could pass the limit."""
+        """Reserve a call's cost; return False if that could exceed the limit, given all calls in flight."""
         with self._lock:
             if self.limit is not None and self.spent + self._held + amount > self.limit:
                 return False
@@ -172,7 +171,7 @@ class Purse:
             return True
 
     def settle(self, reserved: float, cost: float) -> None:
-        """A call has ended: what was set aside is free again, and ``cost`` is spent."""
+        """Release the reservation of a completed call and add its cost."""
         with self._lock:
             self._held = max(0.0, self._held - reserved)
             self.calls += 1
@@ -182,7 +181,7 @@ class Purse:
                 self.spent += cost
 
     def summary(self) -> dict[str, Any]:
-        """For the manifest: what this run paid, at which prices. Work from the ledger is not in it."""
+        """Return the manifest's summary: calls, cost and prices of this run, without reused items."""
         return {
             "usd": round(self.spent, 6),
             "calls": self.calls,
@@ -192,26 +191,26 @@ class Purse:
         }
 
     def stop(self) -> BudgetError:
-        """The error that ends a run at its limit."""
+        """Return the error that ends a run at its limit."""
         return BudgetError(self.limit or 0.0, self.spent)
 
     def cost_of(self, model: str, completion: Completion) -> float:
-        """What a completion costs by its tokens."""
+        """Return the cost of a completion by its tokens."""
         return self.cost(model, completion.prompt_tokens, completion.completion_tokens)
 
 
 def check_limit(prices: Mapping[str, KnownPrice | None], limit: float | None) -> None:
-    """UsageError for a limit that cannot be kept: one of the models has no known price."""
+    """Raise UsageError for a limit that cannot be enforced because a model has no known price."""
     unknown = [name for name, known in prices.items() if known is None]
     if limit is not None and unknown:
         raise UsageError(
-            f"max_cost: no price is known for models.{unknown[0]}, so a limit cannot be kept; give it one: "
-            f"prices: {{{unknown[0]}: {{input: DOLLARS, output: DOLLARS}}}} for a million tokens"
+            f"max_cost: no price is known for models.{unknown[0]}, so the limit cannot be enforced; add one: "
+            f"prices: {{{unknown[0]}: {{input: DOLLARS, output: DOLLARS}}}} per million tokens"
         )
 
 
 def dollars(amount: float | None) -> str:
-    """US dollars as people read them: two digits from a dollar on, four below; words for what is unknown."""
+    """Return US dollars for display: two decimals from one dollar, else four; "no price known" for NaN."""
     if amount is None or math.isnan(amount):
         return "no price known"
     return f"${amount:,.2f}" if amount >= 1 or amount == 0 else f"${amount:,.4f}"

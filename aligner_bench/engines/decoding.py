@@ -1,4 +1,4 @@
-"""The decoding loop of the ``hf`` engine: rows do not influence each other, and leave as they end."""
+"""The decoding loop of the ``hf`` engine: rows are independent and leave the batch when they end."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ if TYPE_CHECKING:
 
     from aligner_bench.engines.forward import Forward
 
-_COMPACT_AT = 0.25  # rebuilding the cache pays once this share of the rows has ended
-_NEAR_TIE = 1e-3  # logits; closer than that, the batch's rounding may decide which token is best
+_COMPACT_AT = 0.25  # rebuild the cache once this share of the rows has ended
+_NEAR_TIE = 1e-3  # logits; below it, rounding that depends on the batch may decide which token is best
 _BYTES_PER_CHAR = 4  # so a stop string of n characters ends within the last 4 n tokens and one more
 
 
 def item_stream(request: Request) -> np.random.Generator:
-    """The random stream of one item: it depends on its prompt, seed and sample index, on nothing else."""
+    """Return the random stream of one item, which depends only on its prompt, seed and sample index."""
     return np.random.Generator(np.random.PCG64(item_seed(request)))
 
 
 class Decoded(NamedTuple):
-    """An answer; how many greedy choices of it another order of summing might have turned."""
+    """A decoded answer; ``near_ties`` counts greedy choices that another summation order could change."""
 
     text: str
     reason: FinishReason
     tokens: int
     near_ties: int
-    logprobs: tuple[dict[str, float], ...] = ()  # for each token, where they were asked for
+    logprobs: tuple[dict[str, float], ...] = ()  # per token, where requested
 
 
 class _Row:
@@ -50,7 +50,7 @@ class _Row:
         self.stream = item_stream(request) if request.decoding.temperature > 0 else None
 
     def take(self, token: int, tokenizer: Any, end_ids: set[int]) -> None:
-        """Accept one more token and note whether the row ends with it."""
+        """Append a token and record whether it ends the row."""
         if token in end_ids:
             self.reason = "stop"
             return
@@ -67,7 +67,7 @@ class _Row:
             self.reason = "length"
 
     def _stopped(self, tokenizer: Any) -> bool:
-        """Does a stop string end with the newest token? Only the tokens that it can span are decoded."""
+        """Return whether the newest token completes a stop string; only tokens it can span are decoded."""
         decoding = self.request.decoding
         stops = (*decoding.stop, *decoding.stop_after)
         if not stops:
@@ -77,7 +77,7 @@ class _Row:
         return any(stop in tail for stop in stops)
 
     def text(self, tokenizer: Any) -> str:
-        """The answer, cut at the first stop string; only new tokens are decoded."""
+        """Return the answer, cut at the first stop string; only new tokens are decoded."""
         text = str(
             tokenizer.decode(
                 self.ids, skip_special_tokens=self.skips_special, clean_up_tokenization_spaces=False
@@ -95,7 +95,10 @@ def decode_batch(
     end_ids: set[int],
     stop_ids: Sequence[Sequence[int]],
 ) -> list[Decoded]:
-    """What became of each prompt, in order. ``stop_ids``: for each, tokens that end it like stop strings."""
+    """Decode a batch of prompts (token ids); return the results in their order.
+
+    ``stop_ids`` holds, for each prompt, token ids that end its answer like stop strings.
+    """
     from aligner_bench.engines.forward import grouped
 
     rows = [_Row(*given) for given in zip(requests, prompts, stop_ids, strict=True)]
@@ -122,7 +125,7 @@ def decode_batch(
 
 
 def _note_logprobs(logits: torch.Tensor, rows: Sequence[_Row], tokenizer: Any) -> None:
-    """The most probable next tokens of rows that ask for them, before temperature and penalties."""
+    """Record the most probable next tokens of rows that request them, before temperature and penalties."""
     for i, row in enumerate(rows):
         if row.reason is None and row.request.top_logprobs:
             top = logits[i].double().log_softmax(-1).topk(row.request.top_logprobs)
@@ -133,9 +136,13 @@ def _note_logprobs(logits: torch.Tensor, rows: Sequence[_Row], tokenizer: Any) -
 
 
 def _next_tokens(logits: torch.Tensor, rows: Sequence[_Row]) -> list[int]:
-    """The next token of each row: the best one, or one drawn from the row's own stream."""
+    """Return the next token of each row: the most probable, or one drawn from the row's own stream.
+
+    ``logits`` has shape (rows, vocabulary).
+    """
     logits = _penalised(logits, rows)
-    # In bfloat16 on a CPU, topk takes a fifth of argmax's time. Of equal logits the lower id wins, as there.
+    # In bfloat16 on a CPU, topk takes a fifth of argmax's time. Among equal logits the lower id wins, as
+    # there.
     top = logits.topk(2, dim=-1)
     gaps = (top.values[:, 0] - top.values[:, 1]).tolist()
     pairs: list[list[int]] = top.indices.tolist()
@@ -151,9 +158,10 @@ def _next_tokens(logits: torch.Tensor, rows: Sequence[_Row]) -> list[int]:
 
 
 def _penalised(logits: torch.Tensor, rows: Sequence[_Row]) -> torch.Tensor:
-    """Logits of tokens that a row has seen, in its prompt or its answer, made smaller by its penalty.
+    """Return the logits with each row's repetition penalty on tokens of its prompt or answer.
 
-    Divided where above 0, multiplied below (Keskar et al. 2019, CTRL, section 4.1, as transformers has it).
+    Divides positive logits and multiplies negative ones (Keskar et al. 2019, CTRL, section 4.1, as
+    implemented in transformers).
     """
     import torch
 
@@ -167,13 +175,13 @@ def _penalised(logits: torch.Tensor, rows: Sequence[_Row]) -> torch.Tensor:
 
 
 def _sample(logits: np.ndarray[Any, Any], row: _Row) -> int:
-    """Inverse-CDF sampling over the tokens that top-k and top-p leave, in the order of their ids.
+    """Return a token by inverse-CDF sampling over those that top-k and top-p leave, in the order of ids.
 
-    In the order of their probabilities, two nearly equal ones might change places with the batch's rounding.
+    In the order of probabilities, two nearly equal tokens could swap places with the batch's rounding.
     """
     assert row.stream is not None
     decoding = row.request.decoding
-    # Everything further down holds less than 1e-6 of the mass together; sorting 50,000 tokens costs more.
+    # All tokens below hold less than 1e-6 of the probability together; sorting 50,000 tokens is slower.
     ids = np.flatnonzero(logits > logits.max() - 25 * decoding.temperature)
     if decoding.top_k or decoding.top_p < 1.0:
         ids = np.sort(_best(ids, logits, decoding))
@@ -186,7 +194,7 @@ def _sample(logits: np.ndarray[Any, Any], row: _Row) -> int:
 def _best(
     ids: np.ndarray[Any, Any], logits: np.ndarray[Any, Any], decoding: Decoding
 ) -> np.ndarray[Any, Any]:
-    """The tokens that top-k and then top-p leave."""
+    """Return the ids that top-k and then top-p leave."""
     order = ids[np.argsort(-logits[ids], kind="stable")]
     if decoding.top_k:
         order = order[: decoding.top_k]

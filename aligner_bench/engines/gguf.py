@@ -1,7 +1,7 @@
-"""GGUF files as models of the ``hf`` engine: read once, kept as a clean copy that transformers loads quickly.
+"""GGUF files as models of the ``hf`` engine, converted once to a copy that transformers loads quickly.
 
-The copy has the values that the quantised file stands for, in float32: nothing is lost in it, and nothing of
-the precision that the file gave up comes back.
+The copy holds the values of the quantised file in float32: it loses nothing, and does not restore the
+precision that quantisation removed.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 
 from aligner_bench.core.cache import cache_dir
 from aligner_bench.core.errors import MissingExtraError, UsageError
+from aligner_bench.core.files import atomic_folder
 
 _MAGIC = b"GGUF"
 _ENDS = 8 << 20
@@ -50,12 +51,15 @@ _SHAPE = {
 
 
 def is_gguf(name: str) -> bool:
-    """Does this model name mean a GGUF file?"""
+    """Return whether a model name denotes a GGUF file."""
     return name.lower().endswith(".gguf")
 
 
 def gguf_digest(path: Path) -> str:
-    """A digest of a GGUF file: its size, its header's megabytes and its end. UsageError if it is not one."""
+    """Return the SHA-256 of a GGUF file's size, first and last megabytes.
+
+    Raises UsageError if it is not a GGUF file.
+    """
     check_gguf(path)
     total = hashlib.sha256(str(path.stat().st_size).encode())
     with path.open("rb") as stream:
@@ -67,7 +71,7 @@ def gguf_digest(path: Path) -> str:
 
 
 def check_gguf(path: Path) -> None:
-    """UsageError for a missing file, or one that does not begin as GGUF files do."""
+    """Raise UsageError for a missing file, or one without the GGUF magic number."""
     if not path.is_file():
         raise UsageError(f"engine hf: model file {str(path)!r} does not exist; expected a GGUF file")
     with path.open("rb") as stream:
@@ -76,29 +80,29 @@ def check_gguf(path: Path) -> None:
 
 
 def gguf_parameters(path: Path) -> int:
-    """Numbers in a GGUF file's tensors, from its header."""
+    """Return the number of parameters of a GGUF file, from its header."""
     return int(_header(path)[1])
 
 
 def gguf_architecture(path: Path) -> str:
-    """The architecture that a GGUF file names, ``llama`` for one."""
+    """Return the architecture that a GGUF file declares, such as ``llama``."""
     return str(_header(path)[0].get("general.architecture", ""))
 
 
 def gguf_context(path: Path) -> int | None:
-    """Tokens of a prompt and its answer that a GGUF model was made for, where its file says so."""
+    """Return the context length (prompt and answer tokens) of a GGUF model, if its file declares it."""
     found = _header(path)[0].get(f"{gguf_architecture(path)}.context_length")
     return found if isinstance(found, int) else None
 
 
 def gguf_kind(path: Path) -> str:
-    """How most of a GGUF file's numbers are stored, such as ``Q4_1``."""
+    """Return the predominant number format of a GGUF file, such as ``Q4_1``."""
     number: Any = _header(path)[0].get("general.file_type")
     return _KINDS.get(number, f"of type {number}")
 
 
 def gguf_shape(path: Path) -> dict[str, int]:
-    """Layers, heads and width of a GGUF model, by transformers' names; what it does not say is left out."""
+    """Return layers, heads and width of a GGUF model, by transformers' names, as far as declared."""
     fields, kind = _header(path)[0], gguf_architecture(path)
     named = {name: fields.get(f"{kind}.{field}") for name, field in _SHAPE.items()}
     return {name: value for name, value in named.items() if isinstance(value, int)}
@@ -114,7 +118,10 @@ def _header(path: Path) -> tuple[dict[str, Any], int]:
 
 
 def _read_header(stream: BinaryIO) -> tuple[dict[str, Any], int]:
-    """Fields (arrays as None) and number of parameters. Layout: gguf specification, version 2 and later."""
+    """Return the header fields (arrays as None) and the number of parameters.
+
+    Layout: GGUF specification, version 2 and later.
+    """
     stream.seek(4)
     _, tensors, fields = struct.unpack("<IQQ", stream.read(20))
     found: dict[str, Any] = {}
@@ -154,11 +161,10 @@ def _value(stream: BinaryIO, kind: int) -> Any:
 
 
 def converted_gguf(source: Path, label: str) -> Path:
-    """The folder with the float32 copy of a GGUF file, made on first use (seconds to minutes).
+    """Return the folder with the float32 copy of a GGUF file, made on first use (seconds to minutes).
 
-    UsageError where transformers cannot read the file's architecture.
+    Raises UsageError where transformers cannot read the file's architecture.
     """
-    from aligner_bench.core.files import atomic_folder
 
     target = cache_dir() / "models" / label
     if not target.exists():
@@ -184,7 +190,8 @@ def _convert(source: Path, target: Path) -> None:
             f"engine hf: {source.name}: transformers cannot read this GGUF file "
             f"(architecture {gguf_architecture(source)!r}): {str(error).splitlines()[0]}"
         ) from error
-    # A model read from GGUF refuses to be saved; its weights in a clean model of the same shape do not.
+    # transformers refuses to save a model read from GGUF, but saves its weights in a clean model of that
+    # shape.
     config = model.config
     if hasattr(config, "quantization_config"):
         del config.quantization_config

@@ -1,8 +1,8 @@
-"""The ``hf`` engine: any causal language model of transformers, on CPU or GPU; GGUF files too.
+"""The ``hf`` engine: any causal language model of transformers, on CPU or GPU, GGUF files included.
 
-The decoding loop is our own, for what ``generate`` does not give: a random stream per item (so that a sampled
-answer does not depend on its neighbours in the batch), rows that leave the batch when they end, stop strings
-that are cut exactly, and a beginning that all prompts of a batch share being computed once.
+The decoding loop is this package's own, because ``generate`` lacks: a random stream per item (so that a
+sampled answer does not depend on its batch), rows that leave the batch when they end, exact cuts at stop
+strings, and a prefix that all prompts of a batch share being computed once.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from aligner_bench.engines.decoding import Decoded, decode_batch
 from aligner_bench.engines.embedded import SMOLLM2, converted_smollm2
 from aligner_bench.engines.gguf import converted_gguf, gguf_digest, is_gguf
 from aligner_bench.engines.memory import kv_bytes_per_token, total_memory
-from aligner_bench.engines.prompts import PromptBuilder, TransformersTokenizer, weights_identity
+from aligner_bench.engines.prompts import PromptBuilder, TransformersTokenizer, first_tokens, weights_identity
 from aligner_bench.engines.weights import WeightsModel
 
 if TYPE_CHECKING:
     from aligner_bench.engines.forward import Forward
 
 _VERSION = 3  # part of the identity: raise it when the same weights would give other texts
-# Rows of a batch where the user gives none: SmolLM2 in bfloat16 on a CPU core decodes 12 to 17 % more tokens
-# a second with 128 rows than with 64. A kill loses at most one batch.
+# Rows per batch where the user gives none: SmolLM2 in bfloat16 on a CPU core decodes 12 to 17 % more tokens
+# per second with 128 rows than with 64. A kill loses at most one batch.
 _ROWS = {"cpu": 128, "cuda": 256}
-_CACHE_SHARE = 0.25  # of all memory, for keys and values
+_CACHE_SHARE = 0.25  # share of all memory, for keys and values
 ResultT = TypeVar("ResultT")
 
 
@@ -38,12 +38,12 @@ class HFModel(WeightsModel):
     """A model of transformers."""
 
     def make(self) -> HFEngine:
-        """The engine; weights are loaded by ``load``."""
+        """Return the engine; ``load`` loads the weights."""
         return HFEngine(self)
 
 
 class HFEngine:
-    """One transformers model. ``identity`` reads files only; ``load`` imports torch."""
+    """One transformers model. ``identity`` only reads files; ``load`` imports torch."""
 
     def __init__(self, spec: HFModel) -> None:
         self._spec = spec
@@ -52,16 +52,16 @@ class HFEngine:
         self._near_ties = 0
         self._known: dict[tuple[Request, int], tuple[list[int], int]] = {}
         self.prompt_tokens_computed = 0
-        """Prompt tokens that went through the model: fewer than the prompts have where they share a start."""
+        """Prompt tokens computed: fewer than the prompts have where they share a prefix."""
 
     def identity(self) -> dict[str, Any]:
-        """Weights, precision and whether the chat template is used."""
+        """Return weights, precision and whether the chat template is used."""
         spec = self._spec
         base = {"engine": "hf", "version": _VERSION, "dtype": spec.dtype, "chat": spec.chat}
         return {**base, **weights_identity(spec)}
 
     def limit_memory(self, total: int | None) -> None:
-        """Told, before ``load``, how many bytes all models may take together; None for no limit."""
+        """Set how many bytes all models may take together (None: no limit); called before ``load``."""
         self._memory = total
 
     def load(self) -> None:
@@ -72,7 +72,7 @@ class HFEngine:
         except ImportError as error:
             raise MissingExtraError(str(error.name), "hf", "engine hf") from error
         from aligner_bench.engines.forward import PrefixStore, fast_path
-        from aligner_bench.engines.onednn_linear import pack
+        from aligner_bench.engines.onednn_linear import reorder_weights
 
         logging.disable_progress_bar()
         self._tokenizer, model = self._read(self._source())
@@ -83,7 +83,7 @@ class HFEngine:
         self._prompts = PromptBuilder(
             TransformersTokenizer(self._tokenizer), int(limit or 2048), chat=self._spec.chat
         )
-        self._packed = pack(model)
+        self._reordered = reorder_weights(model)
         self._shares_prefixes = fast_path(model)
         self._prefixes = PrefixStore(model) if self._shares_prefixes else None
         a_token = kv_bytes_per_token(model.config.get_text_config(), model.dtype.itemsize)
@@ -91,27 +91,27 @@ class HFEngine:
         self.budget = Budget(self._spec.batch_size or _ROWS[device], tokens)
 
     def unload(self) -> None:
-        """Give the memory back; ``load`` may be called again."""
+        """Free the memory; ``load`` may be called again."""
         del self._model, self._tokenizer, self._prompts, self._prefixes
         self._known = {}
         _release()
 
     def facts(self) -> dict[str, Any]:
-        """What the manifest says of its work.
+        """Return the engine's facts for the manifest.
 
-        ``near_ties`` counts greedy tokens whose two best logits lay within 1e-3: only there may the same item
-        in another batch, in float32, have another text.
+        ``near_ties`` counts greedy tokens whose two best logits lay within 1e-3: only there can the same
+        item in another batch, in float32, get another text.
         """
         return {
             "shared_prefixes": self._shares_prefixes,
-            "packed_weights": self._packed,
+            "packed_weights": self._reordered,
             "prompt_tokens_computed": self.prompt_tokens_computed,
             "batches_halved_for_memory": self.budget.halvings,
             "near_ties": self._near_ties,
         }
 
     def cut(self, requests: Sequence[Request], new_tokens: int | None = None) -> list[list[int]]:
-        """Indices of the requests that should share a batch: by shared beginnings, length and budget."""
+        """Return the indices of requests that share a batch: by shared prefix, length and budget."""
         new = [_new_tokens(request, new_tokens) for request in requests]
         self._known = {
             (r, n): self._prompts.encode(r, n) for r, n in dict.fromkeys(zip(requests, new, strict=True))
@@ -120,10 +120,10 @@ class HFEngine:
         return cut(prompts, new, self.budget)
 
     def complete(self, requests: Sequence[Request]) -> list[Completion]:
-        """Complete one batch; where it is too large for memory, in parts.
+        """Complete one batch, in parts where it does not fit memory.
 
-        A prompt that cannot fit even without its answer part, or that memory does not hold even alone, is a
-        completion with status error.
+        A prompt that does not fit the context without its answer, or memory even alone, gives a completion
+        with status error.
         """
         start = time.perf_counter()
         new = [request.decoding.max_new_tokens for request in requests]
@@ -150,13 +150,13 @@ class HFEngine:
         return completions
 
     def choose(self, requests: Sequence[Request], choices: Sequence[str]) -> list[dict[str, float]]:
-        """Next-token probability of each choice's first token; nothing where memory does not hold the prompt.
+        """Return the probability of each choice's first token; empty where memory cannot hold the prompt.
 
-        Raises UsageError where two choices begin with the same token, for then they cannot be told apart.
+        Raises UsageError where two choices begin with the same token and cannot be distinguished.
         """
-        first = [self._tokenizer.encode(choice, add_special_tokens=False)[0] for choice in choices]
-        if len(set(first)) < len(first):
-            raise UsageError(f"the choices {', '.join(choices)} begin with the same token in {self._name}")
+        first = first_tokens(
+            lambda choice: self._tokenizer.encode(choice, add_special_tokens=False), choices, self._name
+        )
         prompts = [self._encode(request, 1)[0] for request in requests]
         for ids, request in zip(prompts, requests, strict=True):
             if not ids:
@@ -200,7 +200,7 @@ class HFEngine:
         return rows
 
     def _probabilities(self, prompts: Sequence[Sequence[int]], tokens: Sequence[int]) -> list[list[float]]:
-        """Probability of each of ``tokens`` after each prompt."""
+        """Return the probability of each of ``tokens`` after each prompt."""
         import torch
 
         from aligner_bench.engines.forward import grouped, passes

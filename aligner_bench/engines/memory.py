@@ -1,7 +1,7 @@
-"""How much memory there is, and how much a model takes, found without loading it.
+"""Total memory, and the memory that a model takes, estimated without loading it.
 
-Estimates count bytes of weights (from the headers of the files) and of keys and values; what a forward pass
-needs beside them is held small by the engines, which cut their passes.
+Estimates count the bytes of weights (from file headers) and of keys and values; engines bound the rest of a
+forward pass by limiting its tokens.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from aligner_bench.engines.gguf import gguf_parameters, gguf_shape, is_gguf
 GIB = 2**30
 _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 CPU_CACHE = 2.0
-"""GiB of keys and values for engines that set them aside at once, on a CPU where the user gives no number."""
+"""GiB of keys and values for engines that allocate them at the start, on a CPU, by default."""
 _RUNTIME = GIB // 2  # Python, torch and one pass's intermediate results
 _BATCH_TOKENS = 128 * 256  # of a batch of 128 rows: prompts and answers
-_CONFIG_DEFAULT = 2  # bytes a parameter where only the size of a file of unknown precision is known
+_CONFIG_DEFAULT = 2  # bytes per parameter where only a file's size is known, not its precision
 
 
 def total_memory() -> int:
-    """Bytes of the device on which models run: the GPU's where torch has one, else the machine's.
+    """Return the bytes of the device that runs models: the GPU's where torch has one, else the machine's.
 
-    Torch is asked only where it is loaded already. A container's limit counts, where Linux tells it.
+    Torch is used only where it is loaded already. Respects a container's limit where Linux reports it.
     """
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
@@ -46,7 +46,7 @@ def total_memory() -> int:
 
 
 def kv_bytes_per_token(config: Any, bytes_per_number: int) -> int:
-    """Bytes of keys and values of one token, by a model's configuration (transformers' names)."""
+    """Return the bytes of keys and values per token, from a model's configuration (transformers' names)."""
     heads = getattr(config, "num_attention_heads", 1) or 1
     kv_heads = getattr(config, "num_key_value_heads", None) or heads
     width = getattr(config, "hidden_size", None) or 1024
@@ -56,7 +56,7 @@ def kv_bytes_per_token(config: Any, bytes_per_number: int) -> int:
 
 
 def model_bytes(model: str, dtype: str) -> int:
-    """Estimated bytes of a model's weights in that precision; 0 where the model is not on this machine."""
+    """Return the estimated bytes of a model's weights; 0 where the model is not on this machine."""
     width = _BYTES.get(dtype, 4)
     if model == SMOLLM2 or is_gguf(model):
         path = embedded_path(SMOLLM2) if model == SMOLLM2 else Path(model)
@@ -65,9 +65,9 @@ def model_bytes(model: str, dtype: str) -> int:
 
 
 def resident_bytes(model: str, dtype: str, cache_gb: float | None = None) -> int:
-    """Weights, one pass's needs, and the keys and values of a full batch; 0 where the weights are unknown.
+    """Return the bytes of weights, one pass, and a full batch's keys and values; 0 where unknown.
 
-    ``cache_gb`` (GiB) is the size of the key-value cache for engines that take it whole at the start.
+    ``cache_gb`` (GiB) is the size of the key-value cache for engines that allocate it at the start.
     """
     weights = model_bytes(model, dtype)
     if not weights:
@@ -80,13 +80,13 @@ def resident_bytes(model: str, dtype: str, cache_gb: float | None = None) -> int
 
 
 def _head_bytes(shape: Mapping[str, Any], width: int) -> int:
-    """The output layer of a model that shares it with its embeddings: on a CPU it becomes a copy in order."""
+    """Return the bytes of an output layer tied to the embeddings: on a CPU it becomes a reordered copy."""
     tied = shape.get("tie_word_embeddings", True)
     return int(tied and shape.get("vocab_size", 0) * shape.get("hidden_size", 0) * width)
 
 
 def _shape(name: str) -> dict[str, Any]:
-    """What is known of a model's configuration, by transformers' names."""
+    """Return a model's known configuration, by transformers' names."""
     if name == SMOLLM2 or is_gguf(name):
         return dict(gguf_shape(embedded_path(SMOLLM2) if name == SMOLLM2 else Path(name)))
     config = Path(name) / "config.json"
@@ -95,7 +95,10 @@ def _shape(name: str) -> dict[str, Any]:
 
 
 def folder_parameters(folder: Path) -> int:
-    """Numbers in a model folder's weights, from safetensors headers or else file sizes; 0 for no folder."""
+    """Return the number of parameters in a model folder, from safetensors headers or file sizes.
+
+    0 where there is no folder.
+    """
     if not folder.is_dir():
         return 0
     headed = sorted(folder.glob("*.safetensors"))
@@ -106,7 +109,7 @@ def folder_parameters(folder: Path) -> int:
 
 
 def safetensors_parameters(path: Path) -> int:
-    """Numbers in one safetensors file, from its header; UsageError where it has none."""
+    """Return the number of parameters in a safetensors file. Raises UsageError for a damaged header."""
     try:
         return sum(math.prod(entry["shape"]) for entry in safetensors_header(path).values())
     except (KeyError, TypeError, ValueError, struct.error) as error:
@@ -114,7 +117,7 @@ def safetensors_parameters(path: Path) -> int:
 
 
 def safetensors_header(path: Path) -> Mapping[str, Any]:
-    """Name -> dtype, shape and offsets of each tensor."""
+    """Return the dtype, shape and offsets of each tensor by name."""
     with path.open("rb") as stream:
         (length,) = struct.unpack("<Q", stream.read(8))
         header = json.loads(stream.read(min(length, 1 << 28)))

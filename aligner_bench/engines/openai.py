@@ -1,10 +1,10 @@
-"""The ``openai`` engine: any server that speaks OpenAI's protocol, one's own or a paid service.
+"""The ``openai`` engine: any server with OpenAI's protocol, self-hosted or a paid service.
 
-A call that fails for good is a completion with finish reason ``error``, which says its kind
-(``faults.Fault``) first: the row stays, and a rerun tries it again. Where several calls in a row fail in a
-way in which all others would, the stream ends early with one line. The key comes from the environment or a
-keyring; it is in no identity, no manifest and no error message, and neither are user names, passwords and
-queries in ``base_url``.
+A call that fails permanently is a completion with finish reason ``error``, whose message begins with its
+kind (``faults.Fault``): the row is kept, and a rerun computes it again. Where several calls in a row fail
+in a way that affects all others too, the stream ends early with a one-line error. The key comes from the
+environment or a keyring; neither it nor user names, passwords and queries in ``base_url`` are in an
+identity, a manifest or an error message.
 """
 
 from __future__ import annotations
@@ -21,16 +21,17 @@ from aligner_bench.core.types import Completion, Request
 from aligner_bench.engines.api_keys import api_key, url_secrets
 from aligner_bench.engines.base import Hooks
 from aligner_bench.engines.call_fields import OpenAIFields
+from aligner_bench.engines.openai_batch import Batches
 from aligner_bench.engines.openai_calls import Caller
-from aligner_bench.engines.openai_wire import Call, Dialect, shares
-from aligner_bench.engines.streaming import Loop, bundles
+from aligner_bench.engines.openai_wire import Call, Dialect, choice_probabilities
+from aligner_bench.engines.streaming import Loop, bundles, in_order
 
 OPENAI_URL = "https://api.openai.com/v1"
 _VERSION = 1  # part of the identity: raise it when the same request would be sent in another form
 
 
 class OpenAIEngine:
-    """One model of one server; at most ``concurrency`` calls are in flight at once."""
+    """One model of one server, with at most ``concurrency`` calls in flight."""
 
     def __init__(self, spec: OpenAIFields) -> None:
         self._spec = spec
@@ -46,7 +47,7 @@ class OpenAIEngine:
         self._caller: Caller | None = None
 
     def identity(self) -> dict[str, Any]:
-        """The model's name, the server's host and path, and whether it is asked as a chat."""
+        """Return the model's name, the server's host and path, and whether the chat format is used."""
         chat = self._spec.chat
         return {
             "engine": "openai",
@@ -57,7 +58,10 @@ class OpenAIEngine:
         }
 
     def load(self) -> None:
-        """Make the client; nothing is sent. UsageError without the package, or without a key for OpenAI."""
+        """Create the client without sending anything.
+
+        Raises UsageError for a missing package, or a missing key for OpenAI's server.
+        """
         if find_spec("openai") is None:
             raise MissingExtraError("openai", "openai", "engine openai")
         key = api_key(self._spec)
@@ -69,44 +73,45 @@ class OpenAIEngine:
         self._caller = self._loop.call(lambda: Caller(self._spec, self._url, self._server(), key, secrets))
 
     def complete(self, requests: Sequence[Request]) -> list[Completion]:
-        """Complete all requests, in order. Any failure is a row with its error."""
-        return _in_order(self.stream, requests)
+        """Complete all requests, in order. A failed call is a completion with status error."""
+        return in_order(self.stream, requests, uuid4().hex)
 
     def choose(self, requests: Sequence[Request], choices: Sequence[str]) -> list[dict[str, float]]:
-        """Probability of each choice as the first token, as far as the server's top log-probabilities tell.
+        """Return the probability of each choice as the first token, from the server's top log-probabilities.
 
-        An empty mapping stands for a call that failed or a server that gave no log-probabilities.
+        An empty mapping is a failed call, or a server without log-probabilities.
         """
-        return _in_order(lambda keyed: self.stream_choices(keyed, choices), requests)
+        return in_order(lambda keyed: self.stream_choices(keyed, choices), requests, uuid4().hex)
 
     def stream(
         self, requests: Mapping[str, Request], hooks: Hooks | None = None
     ) -> Iterator[dict[str, Completion]]:
-        """Completions by key as they come. The key is sent too: a server can tell a repeated call by it."""
+        """Yield completions by key as they arrive.
+
+        The key is sent too, so that the server can recognise a repeated call.
+        """
         return self._stream({key: self._dialect.call(r) for key, r in requests.items()}, hooks or Hooks())
 
     def stream_choices(
         self, requests: Mapping[str, Request], choices: Sequence[str], hooks: Hooks | None = None
     ) -> Iterator[dict[str, dict[str, float]]]:
-        """``choose`` by key, as the results come."""
+        """Yield choice probabilities by key as they arrive."""
         calls = {key: self._dialect.choice_call(request) for key, request in requests.items()}
         for bundle in self._stream(calls, hooks or Hooks()):
-            yield {key: shares(done, choices) for key, done in bundle.items()}
+            yield {key: choice_probabilities(done, choices) for key, done in bundle.items()}
 
     def facts(self) -> dict[str, Any]:
-        """Counts of this process: calls, tries, retries and failures by kind, seconds waited for a turn."""
+        """Return counts of this process: calls, tries, retries and failures by kind, seconds waited."""
         return self._caller.facts() if self._caller else {}
 
     def close(self) -> None:
-        """Close the connections and end the thread behind them; ``facts`` still answers."""
+        """Close the connections and end their thread; ``facts`` stays available."""
         if self._caller is not None:
             self._loop.end(self._caller.close())
 
     def _stream(self, calls: Mapping[str, Call], hooks: Hooks) -> Iterator[dict[str, Completion]]:
-        assert self._caller is not None, "load comes first"
+        assert self._caller is not None, "call load first"
         if self._spec.batch_api:
-            from aligner_bench.engines.openai_batch import Batches
-
             yield from Batches(self._caller, self._url, self._key, self.identity(), hooks).stream(calls)
             return
         caller = self._caller
@@ -122,16 +127,6 @@ class OpenAIEngine:
         return f"{parts.netloc.lower()}{parts.path.rstrip('/')}"
 
 
-def _in_order(stream: Any, requests: Sequence[Request]) -> list[Any]:
-    """A stream's results in the order of the requests. Each call gets a key that no other has."""
-    batch = uuid4().hex
-    keyed = {f"{batch}-{i}": request for i, request in enumerate(requests)}
-    found: dict[str, Any] = {}
-    for bundle in stream(keyed):
-        found |= bundle
-    return [found[key] for key in keyed]
-
-
 class OpenAIModel(OpenAIFields):
     """A model of an OpenAI-compatible server."""
 
@@ -139,5 +134,5 @@ class OpenAIModel(OpenAIFields):
     paid: ClassVar[bool] = True
 
     def make(self) -> OpenAIEngine:
-        """The engine; no call is made."""
+        """Return the engine, without making a call."""
         return OpenAIEngine(self)

@@ -1,8 +1,7 @@
 """A provider's batches (OpenAI's ``/v1/files`` and ``/v1/batches``): half the price, within a day.
 
-What was sent is noted before it is sent, under a tag that the server keeps with the batch. A run that is
-killed at any moment therefore finds its batches again, and the same command waits for them instead of paying
-twice.
+Each batch is recorded before it is sent, under a tag that the server keeps with the batch. A run that is
+killed at any moment therefore finds its batches again, and a rerun waits for them instead of paying twice.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from aligner_bench.core.hashing import digest
 from aligner_bench.core.types import Completion
 from aligner_bench.engines.base import Hooks
 from aligner_bench.engines.faults import Fault, ReplyError, reason, status_fault
-from aligner_bench.engines.openai_calls import GOES_ON, Caller
+from aligner_bench.engines.openai_calls import RESUME_HINT, Caller
 from aligner_bench.engines.openai_wire import Call, completion
 
 _TAG = "aligner_bench"
@@ -27,7 +26,7 @@ _MOST_BYTES = 100_000_000
 _FIRST_POLL, _LONGEST_POLL = 0.5, 60.0  # seconds
 _ENDED = ("completed", "expired", "cancelled", "failed")
 _PAGE = 100
-Sent = dict[str, Any]  # tag, id (None until the server has named it), keys
+Sent = dict[str, Any]  # tag, id (None until the server has assigned it), keys
 
 
 class Batches:
@@ -44,7 +43,10 @@ class Batches:
         self._note = digest(["batches", identity])
 
     def stream(self, calls: Mapping[str, Call]) -> Iterator[dict[str, Completion]]:
-        """Completions by key, a batch at a time. UsageError where a batch fails as a whole, or time is up."""
+        """Yield completions by key, a batch at a time.
+
+        Raises UsageError where a batch fails as a whole, or the time limit passes.
+        """
         import openai
 
         wanted = self._allowed(calls)
@@ -77,11 +79,11 @@ class Batches:
             if not self._hooks.may_start(key):
                 break
             allowed[key] = call
-        self._caller.tally.calls += len(allowed)
+        self._caller.counts.calls += len(allowed)
         return allowed
 
     def _earlier(self) -> list[Sent]:
-        """Batches that earlier runs sent. One that the server never got is forgotten."""
+        """Return the batches that earlier runs sent; drop those that the server never received."""
         known: list[Sent] = self._notes.note(self._note) or []
         for sent in known:
             sent["id"] = sent["id"] or self._find(sent["tag"])
@@ -101,7 +103,7 @@ class Batches:
         sent: Sent = {"tag": uuid4().hex, "id": None, "keys": list(calls)}
         self._remember(sent)
         path = next(iter(calls.values())).path
-        # Never sent again blindly: a lost reply may mean a batch that runs, and that the tag will find.
+        # Not sent again: after a lost reply the batch may be running, and its tag finds it.
         batch = self._client.with_options(max_retries=0).batches.create(
             input_file_id=file.id,
             endpoint=f"/v1{path}",
@@ -110,8 +112,8 @@ class Batches:
         )
         sent["id"] = batch.id
         self._remember(sent)
-        self._caller.tally.batches += 1
-        self._caller.tally.tries += len(calls)
+        self._caller.counts.batches += 1
+        self._caller.counts.tries += len(calls)
         return sent
 
     def _remember(self, sent: Sent) -> None:
@@ -119,7 +121,7 @@ class Batches:
         self._notes.set_note(self._note, [*others, sent])
 
     def _settle(self, sent: Sent, wanted: Mapping[str, Call]) -> None:
-        """The results are stored: forget the batch, but for keys that another command will ask for."""
+        """Delete a batch's record once its results are stored, except keys that another run will request."""
         others = [one for one in self._notes.note(self._note) or [] if one["tag"] != sent["tag"]]
         rest = [key for key in sent["keys"] if key not in wanted]
         self._notes.set_note(self._note, [*others, {**sent, "keys": rest}] if rest else others or None)
@@ -141,7 +143,7 @@ class Batches:
                 if row.get("custom_id") in found:
                     found[row["custom_id"]] = self._read(row, wanted[row["custom_id"]])
         for key, done in found.items():
-            self._caller.tally.count(done)
+            self._caller.counts.count(done)
             self._hooks.finished(key, done)
         return found
 
@@ -164,11 +166,11 @@ class Batches:
         time.sleep(pause)
 
     def _stop(self, said: str) -> NoReturn:
-        raise UsageError(f"model {self._caller.spec.model}: {said}; {GOES_ON}") from None
+        raise UsageError(f"model {self._caller.spec.model}: {said}; {RESUME_HINT}") from None
 
 
 class _Forgetful:
-    """Notes for who uses an engine without a ledger: they end with the process."""
+    """A store for an engine without a ledger; it ends with the process."""
 
     def __init__(self) -> None:
         self._held: dict[str, Any] = {}
@@ -186,7 +188,7 @@ def _line(key: str, call: Call) -> bytes:
 
 
 def _parts(calls: Mapping[str, Call]) -> Iterator[dict[str, Call]]:
-    """Calls cut to what one batch may hold; chat and plain completions do not share one."""
+    """Return the calls split to the limits of one batch; chat and plain completions are separate."""
     for path in dict.fromkeys(call.path for call in calls.values()):
         part: dict[str, Call] = {}
         size = 0

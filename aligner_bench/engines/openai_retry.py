@@ -1,4 +1,4 @@
-"""How long to wait before a failed call is made again."""
+"""Waiting times before a failed call is retried."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 
 
 def backoff(tries: int) -> float:
-    """Seconds before the next try: random, up to a bound that doubles from half a second.
+    """Return the seconds before the next try: random, up to a bound that doubles from half a second.
 
-    Random over the whole range, so that calls which failed together do not return together.
+    The full range is random, so that calls which failed together do not retry together.
     """
     return random.uniform(0, min(_LONGEST_BACKOFF, 0.5 * 2.0 ** min(tries - 1, 8)))
 
 
 def retry_after(error: BaseException | None) -> float | None:
-    """Seconds that the server asked to wait, at most two minutes; None if it did not say.
+    """Return the seconds that the server asked to wait, at most 120; None if it did not say.
 
-    Read from ``retry-after-ms``, from ``retry-after`` (a number or an HTTP date), or else from the reset time
-    of that one of OpenAI's limits of which nothing remains.
+    Read from ``retry-after-ms``, from ``retry-after`` (a number or an HTTP date), or else from the reset
+    time of the exhausted limit among OpenAI's.
     """
     headers = getattr(getattr(error, "response", None), "headers", {})
     found = _milliseconds(headers)

@@ -1,4 +1,4 @@
-"""OpenAI's protocol: what a request becomes on the wire, and what a reply means."""
+"""OpenAI's protocol: convert requests to HTTP bodies and replies to completions."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from aligner_bench.core.types import Completion, Decoding, FinishReason, Request
 from aligner_bench.engines.faults import Fault, ReplyError, status_fault
 
 Body = dict[str, Any]
-_TOP_LOGPROBS = {True: 20, False: 5}  # the most that chat and plain completions may be asked for
-_CHARS_PER_TOKEN = 4  # a rule of thumb; limits by the minute are corrected with the server's own count
+_TOP_LOGPROBS = {True: 20, False: 5}  # the largest number that chat and plain completions may request
+_CHARS_PER_TOKEN = 4  # an estimate; rate limits are corrected with the server's own count
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One item, ready to be sent: where to, what, and what its answer must have."""
+    """One item ready to be sent: path, body, and whether the reply must hold log-probabilities."""
 
     path: str
     body: Body
@@ -28,7 +28,7 @@ class Call:
 
     @property
     def tokens(self) -> float:
-        """Tokens that it may take, estimated."""
+        """Estimated tokens, input and output."""
         limit = self.body.get("max_completion_tokens") or self.body.get("max_tokens") or 0
         turns = sum(len(content) for _, content in self.request.history)
         text = len(self.request.prefix) + len(self.request.answer) + len(self.request.suffix)
@@ -37,22 +37,22 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How a model is asked: its name, as a chat or not, and the server's name for the token limit."""
+    """How a model is called: its name, chat or plain, and the server's name for the token limit."""
 
     model: str
     chat: bool
-    limit: str  # OpenAI's newer models refuse max_tokens, which most other servers still want
-    strict: bool = False  # OpenAI's own server refuses fields that it does not know
+    limit: str  # OpenAI's newer models refuse max_tokens, which most other servers still require
+    strict: bool = False  # OpenAI's own server refuses unknown fields
 
     def call(self, request: Request) -> Call:
-        """The call that completes a request. UsageError-free: what the server dislikes, it says itself."""
+        """Return the call that completes a request. Unsupported options are left for the server to refuse."""
         options = _sampling(request.decoding, request)
         if request.decoding.special_tokens == "keep" and not self.strict:
-            options["skip_special_tokens"] = False  # vLLM's
+            options["skip_special_tokens"] = False  # vLLM's field
         return self._call(request, options, request.top_logprobs)
 
     def choice_call(self, request: Request) -> Call:
-        """The call for the probabilities of the first token.
+        """Return the call for the probabilities of the first token.
 
         Temperature 1: some servers apply it before they report probabilities.
         """
@@ -89,7 +89,7 @@ def _sampling(decoding: Decoding, request: Request) -> Body:
     options: Body = {"temperature": decoding.temperature}
     if decoding.stop or decoding.stop_after:
         options["stop"] = [*decoding.stop, *decoding.stop_after]
-    # vLLM's fields; a server that does not know them says so, which is better than another text.
+    # vLLM's fields; a server without them refuses the call, which is better than returning another text.
     if decoding.stop_after:
         options["include_stop_str_in_output"] = True
     if decoding.repetition_penalty != 1.0:
@@ -102,8 +102,8 @@ def _sampling(decoding: Decoding, request: Request) -> Body:
     return options
 
 
-def parsed(text: str) -> Any:
-    """A reply's JSON. ReplyError for anything else, HTML for one."""
+def parse_json(text: str) -> Any:
+    """Return a reply's JSON. Raises ReplyError for anything else, such as HTML."""
     try:
         return json.loads(text)
     except ValueError:
@@ -112,7 +112,10 @@ def parsed(text: str) -> Any:
 
 
 def completion(reply: Any, call: Call, seconds: float) -> Completion:
-    """What a reply says. ReplyError where it is no completion, or lacks the log-probabilities asked for."""
+    """Return the completion of a reply.
+
+    Raises ReplyError where it is no completion, or lacks requested log-probabilities.
+    """
     try:
         return _checked(reply, call, seconds)
     except ReplyError as error:
@@ -128,7 +131,7 @@ def _count(number: Any) -> int:
 
 def _checked(reply: Any, call: Call, seconds: float) -> Completion:
     if isinstance(reply, dict) and isinstance(reply.get("error"), dict) and not reply.get("choices"):
-        raise _told(reply)  # some servers wrap the errors of others in a reply of status 200
+        raise _wrapped_error(reply)  # some servers wrap upstream errors in a reply of status 200
     if not isinstance(reply, dict) or "choices" not in reply:
         raise ReplyError(Fault.WRONG_SHAPE, "JSON, but no completion")
     if not reply["choices"]:
@@ -139,7 +142,7 @@ def _checked(reply: Any, call: Call, seconds: float) -> Completion:
         raise ReplyError(Fault.WRONG_SHAPE, "JSON, but no completion that can be read") from None
 
 
-def _told(reply: Body) -> ReplyError:
+def _wrapped_error(reply: Body) -> ReplyError:
     code = reply["error"].get("code")
     status = code if isinstance(code, int) and 400 <= code < 600 else 0
     fault = status_fault(status, reply) if status else Fault.WRONG_SHAPE
@@ -175,7 +178,7 @@ def _completion(choice: Body, usage: Body, call: Call, seconds: float) -> Comple
 
 
 def _text(choice: Body) -> tuple[str, bool]:
-    """What was said, and whether it is a refusal. A tool's or function's arguments count as the text."""
+    """Return the text, and whether it is a refusal; arguments of a tool call count as the text."""
     if "text" in choice:
         return str(choice["text"] or ""), False
     message: Body = choice["message"]
@@ -195,7 +198,7 @@ def _text(choice: Body) -> tuple[str, bool]:
 
 
 def _logprobs(found: Body) -> tuple[dict[str, float], ...]:
-    """One mapping a token, best first. Chat and plain completions have forms of their own."""
+    """Return one mapping per token, most probable first; chat and plain completions differ in format."""
     if found.get("content"):
         tops = [
             {top["token"]: float(top["logprob"]) for top in token.get("top_logprobs") or [token]}
@@ -207,10 +210,11 @@ def _logprobs(found: Body) -> tuple[dict[str, float], ...]:
     return ordered if any(ordered) else ()
 
 
-def shares(done: Completion, choices: Sequence[str]) -> dict[str, float]:
-    """Probability of each choice as the first token; an empty mapping where the call failed.
+def choice_probabilities(done: Completion, choices: Sequence[str]) -> dict[str, float]:
+    """Return the probability of each choice as the first token; empty where the call failed.
 
-    A refusal gives no choice any. Tokens count for the one choice that begins with them; " m" counts as "m".
+    A refusal gives every choice probability 0. A token counts for the one choice that begins with it; " m"
+    counts as "m".
     """
     first: Mapping[str, float] = done.logprobs[0] if done.logprobs else {}
     if not first and done.finish_reason != "refusal":

@@ -1,12 +1,12 @@
-"""The ``openvino`` engine: OpenVINO GenAI on a CPU. It needs neither torch nor transformers.
+"""The ``openvino`` engine: OpenVINO GenAI on a CPU, without torch or transformers.
 
-It reads GGUF files as they are, quantised, and folders with an OpenVINO IR (``optimum-cli export openvino``).
-A quantised file is another model than a float copy made from it: identity and facts say what it is.
-``unpack_gguf`` gives OpenVINO the weights that the other engines have.
+It reads GGUF files in their quantised form, and folders with an OpenVINO IR (``optimum-cli export
+openvino``). A quantised file is a different model from a float copy made from it: identity and facts name
+the format. ``unpack_gguf`` gives OpenVINO the weights that the other engines have.
 
-With ``dtype: float32`` an item's greedy text does not depend on its batch; for that, activations must not be
-quantised and the cache must be float32, neither of which is OpenVINO's default. With ``bfloat16`` it is
-quicker: activations over quantised weights are quantised too, and a third of the texts depend on their batch.
+With ``dtype: float32`` an item's greedy text does not depend on its batch; this requires activations that
+are not quantised and a float32 cache, neither of which is OpenVINO's default. ``bfloat16`` is faster:
+activations over quantised weights are quantised too, and a third of the texts depend on their batch.
 """
 
 from __future__ import annotations
@@ -22,16 +22,22 @@ from pydantic import Field
 from aligner_bench.core.errors import MissingExtraError, UsageError
 from aligner_bench.core.types import Completion, FinishReason, Request
 from aligner_bench.engines.base import Hooks
-from aligner_bench.engines.continuous_batch import Ready, completion_work, flow, in_order, neighbours
+from aligner_bench.engines.continuous_batch import (
+    Ready,
+    completion_work,
+    order_by_prefix,
+    stream_batch,
+)
 from aligner_bench.engines.embedded import SMOLLM2, embedded_path
 from aligner_bench.engines.gguf import gguf_context, gguf_kind, is_gguf
 from aligner_bench.engines.memory import CPU_CACHE, resident_bytes
 from aligner_bench.engines.openvino_files import check_ir, ir_context, unpacked_gguf
 from aligner_bench.engines.prompts import PromptBuilder, cut_at_stop, item_seed, weights_identity
+from aligner_bench.engines.streaming import in_order
 from aligner_bench.engines.weights import WeightsModel
 
 _VERSION = 1  # part of the identity: raise it when the same weights would give other texts
-_ROWS = 256  # of one step
+_ROWS = 256  # per step
 _PROPERTIES: dict[str, dict[str, Any]] = {
     "float32": {
         "INFERENCE_PRECISION_HINT": "f32",
@@ -42,10 +48,10 @@ _PROPERTIES: dict[str, dict[str, Any]] = {
     "float16": {"INFERENCE_PRECISION_HINT": "f16", "KV_CACHE_PRECISION": "f16"},
 }
 _DEFAULT_CONTEXT = 2048
-_SHARED = 96  # tokens of a common beginning from which it is worth waiting for the first to be read
+_SHARED = 96  # length in tokens of a common prefix worth waiting for
 _NO_PROBABILITIES = (
-    "engine openvino gives no log-probabilities of tokens that were not drawn; judges that read them need a "
-    "model with engine hf, vllm, vllm-server or openai"
+    "engine openvino gives no log-probabilities of tokens that were not sampled; judges that read them need "
+    "a model with engine hf, vllm, vllm-server or openai"
 )
 
 
@@ -59,11 +65,11 @@ class OpenVINOModel(WeightsModel):
     )
 
     def make(self) -> OpenVINOEngine:
-        """The engine; the model is read by ``load``."""
+        """Return the engine; ``load`` reads the model."""
         return OpenVINOEngine(self)
 
     def resident_bytes(self) -> int:
-        """Weights and the key-value cache."""
+        """Return the bytes of weights and key-value cache."""
         return resident_bytes(self.model, self.dtype, self.kv_cache_gb or CPU_CACHE)
 
 
@@ -71,14 +77,14 @@ class OpenVINOEngine:
     """One model of OpenVINO GenAI, with continuous batching and prefix caching."""
 
     cannot_choose = _NO_PROBABILITIES
-    """Why ``choose`` fails; whoever plans such work can say so before any is done."""
+    """Why ``choose`` fails, so that planning can report it before a run."""
 
     def __init__(self, spec: OpenVINOModel) -> None:
         self._spec = spec
         self._path = embedded_path(SMOLLM2) if spec.model == SMOLLM2 else Path(spec.model)
 
     def identity(self) -> dict[str, Any]:
-        """Weights and their format, precision, OpenVINO's version."""
+        """Return weights and their format, precision, and OpenVINO's version."""
         spec = self._spec
         identity = {
             "engine": "openvino",
@@ -92,7 +98,7 @@ class OpenVINOEngine:
         return identity | ({"max_model_len": spec.max_model_len} if spec.max_model_len else {})
 
     def load(self) -> None:
-        """Read and compile the model (seconds)."""
+        """Read and compile the model (seconds). Raises UsageError where it cannot be loaded."""
         import openvino_genai
 
         source = unpacked_gguf(self._path) if self._unpacks() else self._path
@@ -113,11 +119,11 @@ class OpenVINOEngine:
         self._ends = {*config.stop_token_ids, config.eos_token_id}
 
     def unload(self) -> None:
-        """Free the model; ``load`` may follow."""
+        """Free the model; ``load`` may be called again."""
         self._pipeline = None
 
     def facts(self) -> dict[str, Any]:
-        """OpenVINO's version, the format of the weights, and whether texts depend on their batch."""
+        """Return OpenVINO's version, the format of the weights, and whether texts depend on their batch."""
         return {
             "version": f"openvino-genai {_installed()}",
             "device": "cpu",
@@ -126,31 +132,31 @@ class OpenVINOEngine:
         }
 
     def weights_note(self) -> str:
-        """A sentence's end for a report: quantised weights are not those that other engines have."""
+        """Return the report's note on quantised weights, which differ from those of other engines."""
         stored = self._format()
         if self._unpacks() or not stored.startswith("GGUF") or stored in ("GGUF F16", "GGUF BF16"):
             return ""
         return f"has the weights as its file stores them ({stored}): another model than in 16 or 32 bits."
 
     def complete(self, requests: Sequence[Request]) -> list[Completion]:
-        """Complete all requests, in order. A prompt that cannot fit is a completion with status error."""
+        """Complete all requests, in order. A prompt that does not fit gives status error."""
         return in_order(self.stream, requests)
 
     def choose(self, requests: Sequence[Request], choices: Sequence[str]) -> list[dict[str, float]]:
-        """Not with this engine: UsageError."""
+        """Raise UsageError: not available with this engine."""
         raise UsageError(_NO_PROBABILITIES)
 
     def stream(
         self, requests: Mapping[str, Request], hooks: Hooks | None = None
     ) -> Iterator[dict[str, Completion]]:
-        """Completions by key, in bundles of what finished within about two seconds."""
-        work = completion_work(requests, self._prompts, self._how, self._completion, hooks or Hooks())
-        yield from flow(neighbours(requests), _Batch(self._pipeline), work, 2 * _ROWS)
+        """Yield completions by key, in bundles of what was completed within about two seconds."""
+        work = completion_work(requests, self._prompts, self._settings, self._completion, hooks or Hooks())
+        yield from stream_batch(order_by_prefix(requests), _Batch(self._pipeline), work, 2 * _ROWS)
 
     def stream_choices(
         self, requests: Mapping[str, Request], choices: Sequence[str], hooks: Hooks | None = None
     ) -> Iterator[dict[str, dict[str, float]]]:
-        """Not with this engine: UsageError."""
+        """Raise UsageError: not available with this engine."""
         raise UsageError(_NO_PROBABILITIES)
 
     def _format(self) -> str:
@@ -167,8 +173,8 @@ class OpenVINOEngine:
         limit = found or _DEFAULT_CONTEXT
         return min(limit, self._spec.max_model_len or limit)
 
-    def _how(self, request: Request) -> Any:
-        """OpenVINO's settings for one request; ends of text are the model's own."""
+    def _settings(self, request: Request) -> Any:
+        """Return OpenVINO's settings for one request, with the model's own end tokens."""
         if request.top_logprobs:
             raise UsageError(_NO_PROBABILITIES)
         decoding, config = request.decoding, self._pipeline.get_config()
@@ -196,7 +202,7 @@ class OpenVINOEngine:
         ended = bool(ids) and finish == "STOP" and ids[-1] in ends
         if finish == "STOP":
             reason = "stop" if ended and ids[-1] in self._ends else "stop_string"
-        # The token that ends an answer is not part of it; OpenVINO gives it.
+        # OpenVINO includes the end token, which is not part of the answer.
         count = len(ids) - ended
         decoding = request.decoding
         shown = self._tokenizer.text if decoding.special_tokens == "skip" else self._tokenizer.decode
@@ -205,10 +211,11 @@ class OpenVINOEngine:
 
 
 class _Batch:
-    """OpenVINO's scheduler, fed request by request and stepped by us.
+    """OpenVINO's scheduler, filled request by request and advanced step by step.
 
-    OpenVINO looks for a known beginning when a request arrives, and knows a beginning once it is computed. So
-    whoever begins like a request that is still being read waits until that one has its first token.
+    OpenVINO looks up a cached prefix when a request arrives, and caches a prefix once it is computed. A
+    request therefore waits while another one with the same prefix is being read, until that one has its
+    first token.
     """
 
     def __init__(self, pipeline: Any) -> None:
@@ -219,11 +226,11 @@ class _Batch:
         self._number = 0
 
     def add(self, key: str, ready: Ready) -> None:
-        """Let a request in, by token ids."""
+        """Add a request, by token ids."""
         self._waiting.append((key, ready))
 
     def step(self) -> list[tuple[str, Any]]:
-        """One step of all requests; ids, finish reason and end tokens of those that are finished."""
+        """Compute one step; return ids, finish reason and end tokens of the completed requests."""
         self._admit()
         self._pipeline.step()
         ended = []
@@ -239,7 +246,7 @@ class _Batch:
         return ended
 
     def drop(self) -> None:
-        """Cancel what is not finished, so that the next stream finds an empty batch."""
+        """Cancel unfinished requests, so that the next stream starts with an empty batch."""
         for handle, _ in self._handles.values():
             handle.cancel()
         self._handles.clear()
@@ -261,8 +268,8 @@ class _Batch:
 
         self._number += 1
         ids = openvino.Tensor(np.array([ready.ids], dtype=np.int64))
-        ends = {*ready.how.stop_token_ids, ready.how.eos_token_id}
-        self._handles[key] = (self._pipeline.add_request(self._number, ids, ready.how), ends)
+        ends = {*ready.settings.stop_token_ids, ready.settings.eos_token_id}
+        self._handles[key] = (self._pipeline.add_request(self._number, ids, ready.settings), ends)
         self._reading[key] = ready.ids
 
 
@@ -271,27 +278,27 @@ def _begin_alike(one: Sequence[int], other: Sequence[int]) -> bool:
 
 
 class _Tokenizer:
-    """OpenVINO's tokenizer, as prompts are built with it."""
+    """OpenVINO's tokenizer as a ``PromptTokenizer``."""
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
 
     def encode(self, text: str, *, special: bool) -> list[int]:
-        """Token ids."""
+        """Return token ids."""
         if not text:
             return []
         return [int(i) for i in self._tokenizer.encode(text, add_special_tokens=special).input_ids.data[0]]
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of some ids, special tokens included."""
+        """Return the text of token ids, including special tokens."""
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=False)) if ids else ""
 
     def text(self, ids: Sequence[int]) -> str:
-        """The text of some ids without special tokens."""
+        """Return the text of token ids, without special tokens."""
         return str(self._tokenizer.decode(list(ids))) if ids else ""
 
     def render(self, turns: Sequence[dict[str, str]]) -> str | None:
-        """Turns in the chat template, if there is one."""
+        """Return the turns in the chat template; None for a model without one."""
         if not self._tokenizer.chat_template:
             return None
         return str(self._tokenizer.apply_chat_template(list(turns), add_generation_prompt=True))

@@ -1,4 +1,4 @@
-"""What OpenVINO reads: folders with an IR, and GGUF files, which can be unpacked into 16-bit floats."""
+"""Files for OpenVINO: IR folders, and GGUF files, which can be unpacked into 16-bit floats."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NEEDED = ("openvino_model.xml", "openvino_model.bin", "openvino_tokenizer.xml",
 
 
 def check_ir(folder: Path) -> None:
-    """UsageError unless a folder holds what ``optimum-cli export openvino`` writes."""
+    """Raise UsageError unless a folder holds the output of ``optimum-cli export openvino``."""
     if not folder.is_dir():
         raise UsageError(
             f"engine openvino: {str(folder)!r} is neither a GGUF file nor a folder with an OpenVINO IR"
@@ -30,7 +30,7 @@ def check_ir(folder: Path) -> None:
 
 
 def ir_context(folder: Path) -> int | None:
-    """Tokens of a prompt and its answer that the model was made for, where its config.json says so."""
+    """Return the model's context length in tokens, where its config.json declares it."""
     try:
         found = json.loads((folder / "config.json").read_text(encoding="utf-8")).get(
             "max_position_embeddings"
@@ -41,10 +41,10 @@ def ir_context(folder: Path) -> int | None:
 
 
 def unpacked_gguf(source: Path) -> Path:
-    """A copy of a GGUF file whose numbers are 16-bit floats, made on first use (about ten seconds).
+    """Return a copy of a GGUF file in 16-bit floats, made on first use (about ten seconds).
 
-    The engines that know only floats have these weights: the same values, rounded to 11 binary digits, which
-    is finer than bfloat16. OpenVINO reads no 32-bit GGUF.
+    It holds the weights of the engines that only read floats: the same values, rounded to 11 binary digits,
+    which is finer than bfloat16. OpenVINO reads no 32-bit GGUF.
     """
     target = cache_dir() / "models" / f"{source.stem}-{gguf_digest(source)[:16]}-f16.gguf"
     if not target.exists():
@@ -77,10 +77,10 @@ def _unpack(source: Path, target: Path) -> None:
 
 
 def _copy_fields(gguf: Any, reader: Any, writer: Any) -> None:
-    """Everything that the file says of itself but the way its numbers are stored."""
+    """Copy all metadata fields except the number format."""
     for field in reader.fields.values():
         if field.name.startswith("GGUF.") or field.name == "general.architecture":
-            continue  # the writer's own
+            continue  # set by the writer itself
         is_list = field.types[0] == gguf.GGUFValueType.ARRAY
         value = 1 if field.name == "general.file_type" else field.contents()
         writer.add_key_value(field.name, value, field.types[0], field.types[-1] if is_list else None)

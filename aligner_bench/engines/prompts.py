@@ -1,13 +1,14 @@
-"""From a request to token ids: chat template, and a budget that shortens nothing but the answer's end."""
+"""Convert requests to token ids: the chat template, and a budget that shortens only the answer's end."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from aligner_bench.core.errors import UsageError
 from aligner_bench.core.files import file_digest
 from aligner_bench.core.types import Request
 from aligner_bench.engines.embedded import SMOLLM2, embedded_path, weights_digest
@@ -16,19 +17,19 @@ from aligner_bench.engines.weights import WeightsModel
 
 
 class PromptTokenizer(Protocol):
-    """What is asked of a tokenizer, whichever library it comes from."""
+    """What prompts need from a tokenizer, independent of its library."""
 
     def encode(self, text: str, *, special: bool) -> list[int]:
-        """Token ids; ``special`` adds what the model expects around a plain text."""
+        """Return token ids; ``special`` adds the special tokens that the model expects around plain text."""
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of some ids, special tokens included."""
+        """Return the text of token ids, including special tokens."""
 
     def text(self, ids: Sequence[int]) -> str:
-        """The text of some ids without special tokens."""
+        """Return the text of token ids, without special tokens."""
 
     def render(self, turns: Sequence[dict[str, str]]) -> str | None:
-        """Turns in the model's chat template, ready for its answer; None for a model without one."""
+        """Return turns in the chat template, ready for the answer; None for a model without one."""
 
 
 class TransformersTokenizer:
@@ -38,19 +39,19 @@ class TransformersTokenizer:
         self._tokenizer = tokenizer
 
     def encode(self, text: str, *, special: bool) -> list[int]:
-        """Token ids."""
+        """Return token ids."""
         return list(self._tokenizer.encode(text, add_special_tokens=special))
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of some ids."""
+        """Return the text of token ids."""
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=False))
 
     def text(self, ids: Sequence[int]) -> str:
-        """The text of some ids without special tokens."""
+        """Return the text of token ids, without special tokens."""
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=True))
 
     def render(self, turns: Sequence[dict[str, str]]) -> str | None:
-        """Turns in the chat template, if there is one."""
+        """Return the turns in the chat template; None for a model without one."""
         if not self._tokenizer.chat_template:
             return None
         rendered = self._tokenizer.apply_chat_template(
@@ -60,7 +61,7 @@ class TransformersTokenizer:
 
 
 class PromptBuilder:
-    """Builds prompts for one model. ``context`` counts tokens, the new ones included."""
+    """Builds prompts for one model; ``context`` is in tokens, new ones included."""
 
     def __init__(self, tokenizer: PromptTokenizer, context: int, *, chat: bool) -> None:
         self._tokenizer = tokenizer
@@ -69,23 +70,24 @@ class PromptBuilder:
         self.context = context
 
     def encode(self, request: Request, new_tokens: int) -> tuple[list[int], int]:
-        """Token ids that leave room for ``new_tokens``, and how many of the answer's tokens were cut.
+        """Return token ids that leave room for ``new_tokens``, and how many answer tokens were cut.
 
-        Only the end of the answer is cut, never the template or the question. Empty ids: it cannot fit.
+        Only the end of the answer is cut, never the template or the question. Empty ids: the prompt does
+        not fit.
         """
         ids, _, cut = self._fit(request, new_tokens)
         return ids, cut
 
     def shorten(self, request: Request, new_tokens: int) -> tuple[Request, int]:
-        """The same for whoever builds prompts elsewhere: the request with the answer that fits, and the cut.
+        """Return the request with the answer shortened to fit, and the tokens cut.
 
-        A request that cannot fit comes back as it is.
+        For prompts that are built elsewhere. A request that cannot fit is returned unchanged.
         """
         ids, kept, cut = self._fit(request, new_tokens)
         return (replace(request, answer=kept), cut) if ids and cut else (request, 0)
 
     def stop_ids(self, request: Request) -> list[int]:
-        """Ids of the stop strings that are special tokens of this model: no text shows where those are.
+        """Return the ids of the stop strings that are special tokens, which decoded text does not show.
 
         Aligners trained with separators of their own have them as special tokens, with or without a space
         in front.
@@ -127,8 +129,16 @@ class PromptBuilder:
         return self._tokenizer.render([*turns, {"role": "user", "content": text}])
 
 
+def first_tokens(encode: Callable[[str], Sequence[int]], choices: Sequence[str], model: str) -> list[int]:
+    """Return the first token of each choice. Raises UsageError where two choices share theirs."""
+    first = [encode(choice)[0] for choice in choices]
+    if len(set(first)) < len(first):
+        raise UsageError(f"the choices {', '.join(choices)} begin with the same token in {model}")
+    return first
+
+
 def item_seed(request: Request) -> int:
-    """128 bits that depend on an item's prompt, seed and sample index, and on nothing else."""
+    """Return 128 bits that depend only on an item's prompt, seed and sample index."""
     text = "\x1f".join(
         [str(request.seed), str(request.sample), request.prefix, request.answer, request.suffix]
     )
@@ -136,14 +146,17 @@ def item_seed(request: Request) -> int:
 
 
 def cut_at_stop(text: str, stops: Sequence[str], kept: Sequence[str] = ()) -> tuple[str, bool]:
-    """A text before its first stop string, or through it where it is one of ``kept``; was there one?"""
+    """Return a text cut before its first stop string, and whether there was one.
+
+    Stop strings in ``kept`` remain part of the text.
+    """
     ends = [text.index(stop) for stop in stops if stop in text]
     ends += [text.index(stop) + len(stop) for stop in kept if stop in text]
     return (text[: min(ends)].strip(), True) if ends else (text.strip(), False)
 
 
 def weights_identity(spec: WeightsModel) -> dict[str, Any]:
-    """Which weights a model has: a digest of files where they lie here, else hub name and revision."""
+    """Return the identity of a model's weights: a digest of local files, else hub name and revision."""
     name = spec.model
     if name == SMOLLM2:
         return {"model": SMOLLM2, "weights": file_digest(embedded_path(SMOLLM2))}

@@ -1,8 +1,8 @@
-"""How many calls a server gets, and how fast: adaptive concurrency, rate limits, pauses it asked for.
+"""Rate control of server calls: adaptive concurrency, rate limits, requested pauses.
 
-All of it lives in one event loop. The number of calls in flight follows additive increase, multiplicative
-decrease, as TCP does it (Chiu and Jain 1989): doubling each round trip until the server first pushes back,
-then halved at every push and grown by one a round trip.
+Everything runs in one event loop. The number of calls in flight follows additive increase, multiplicative
+decrease, as in TCP (Chiu and Jain 1989): doubled each round trip until the server first refuses a call,
+then halved at every refusal and increased by one per round trip.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import time
 from contextlib import suppress
 
 _FIRST_LIMIT = 16
-_TOKEN_BURST = 6.0  # seconds' worth of tokens that may be spent at once
+_TOKEN_BURST = 6.0  # seconds' worth of tokens that may be used at once
 _paused_until: dict[str, float] = {}  # server -> monotonic time; all models of a server share its pauses
 
 
 class Bucket:
-    """A token bucket: ``per_minute`` units flow in evenly; it may be overdrawn, and then waits."""
+    """A token bucket that refills at ``per_minute``; it may be overdrawn, and then delays the next call."""
 
     def __init__(self, per_minute: float, burst_seconds: float) -> None:
         self._rate = per_minute / 60.0
@@ -26,24 +26,24 @@ class Bucket:
         self._held, self._at = self._most, time.monotonic()
 
     def delay(self, amount: float) -> float:
-        """Seconds until ``amount`` may be taken; an amount above the capacity waits for a full bucket."""
+        """Return the seconds until ``amount`` may be taken; at most until the bucket is full."""
         now = time.monotonic()
         self._held = min(self._most, self._held + (now - self._at) * self._rate)
         self._at = now
         return max(0.0, (min(amount, self._most) - self._held) / self._rate)
 
     def take(self, amount: float) -> None:
-        """Take ``amount``, or give back a negative one."""
+        """Take ``amount`` units; a negative amount adds units."""
         self._held -= amount
 
 
-class Pace:
-    """The pace of one model's calls."""
+class RateControl:
+    """Rate control of one model's calls."""
 
     def __init__(self, server: str, most: int, rpm: float | None, tpm: float | None) -> None:
         self._server, self._most = server, most
         self._limit = float(min(most, _FIRST_LIMIT))
-        self._pushed_at: float | None = None
+        self._refused_at: float | None = None
         self._requests = Bucket(rpm, 1.0) if rpm else None
         self._tokens = Bucket(tpm, _TOKEN_BURST) if tpm else None
         self._turn, self._changed = asyncio.Lock(), asyncio.Event()
@@ -53,16 +53,19 @@ class Pace:
         self.waited = 0.0
 
     def open(self) -> None:
-        """Let calls begin (again)."""
+        """Allow calls to start."""
         self._closed = False
 
     def close(self) -> None:
-        """Let no further call begin; those that wait for their turn are told so."""
+        """Stop further calls; waiting ones are refused."""
         self._closed = True
         self._changed.set()
 
     async def admit(self, tokens: float) -> bool:
-        """Wait for a place; False if none will come. ``tokens`` is an estimate, corrected by ``release``."""
+        """Wait for permission to call; return False after ``close``.
+
+        ``tokens`` is an estimate, which ``release`` corrects.
+        """
         async with self._turn:
             while not self._closed and (delay := self._delay(tokens)) > 0:
                 began = time.monotonic()
@@ -79,27 +82,27 @@ class Pace:
             return True
 
     def release(self, estimated: float, used: float | None) -> None:
-        """A call has ended, having used so many tokens (None: unknown)."""
+        """End a call that used ``used`` tokens (None: unknown)."""
         self.in_flight -= 1
         if self._tokens is not None and used is not None:
             self._tokens.take(used - estimated)
         self._changed.set()
 
-    def healthy(self) -> None:
-        """A call was answered: one more at once until the server first pushed back, then one a round."""
+    def answered(self) -> None:
+        """Raise the limit after an answered call: by one, after the first refusal by one per round trip."""
         if self._limit < self._most:
-            step = 1.0 if self._pushed_at is None else 1.0 / self._limit
+            step = 1.0 if self._refused_at is None else 1.0 / self._limit
             self._limit = min(float(self._most), self._limit + step)
 
-    def pushed(self, began: float) -> None:
-        """The server said that there are too many calls; calls from before the last push do not count."""
-        if self._pushed_at is None or began > self._pushed_at:
-            self._pushed_at = time.monotonic()
+    def refused(self, began: float) -> None:
+        """Lower the limit after a refusal; calls begun before the previous refusal do not count."""
+        if self._refused_at is None or began > self._refused_at:
+            self._refused_at = time.monotonic()
             self._limit = max(1.0, self._limit / 2)
             self.lowest = min(self.lowest, int(self._limit))
 
     def pause(self, seconds: float) -> None:
-        """The server asked for a pause: no model of it calls before it is over."""
+        """Pause all calls to the server for ``seconds``."""
         until = time.monotonic() + seconds
         _paused_until[self._server] = max(_paused_until.get(self._server, 0.0), until)
 

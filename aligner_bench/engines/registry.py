@@ -1,4 +1,4 @@
-"""Find engines by name."""
+"""The registry of engines."""
 
 from __future__ import annotations
 

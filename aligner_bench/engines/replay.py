@@ -1,4 +1,4 @@
-"""Recorded outputs: JSONL, JSON or Parquet rows, found by ``prompt_id`` or else by the prompt's text."""
+"""Recorded outputs: JSONL, JSON or Parquet rows, found by ``prompt_id`` or else by prompt text."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _OUTPUT_FIELDS = ("output", "response", "answer", "text")
 
 
 class ReplayEngine:
-    """Answers from a file. Repeated prompts are told apart by ``sample`` (0, 1, …) in file order."""
+    """Answers from a file; outputs of a repeated prompt are its samples 0, 1, … in file order."""
 
     def __init__(self, spec: ReplayModel) -> None:
         if not spec.path.is_file():
@@ -28,11 +28,11 @@ class ReplayEngine:
         self._outputs: dict[str, list[Completion]] = {}
 
     def identity(self) -> dict[str, Any]:
-        """The file's content hash: other recordings are another model."""
+        """Return the file's content hash: other recordings are another model."""
         return {"engine": "replay", "sha256": file_digest(self._path)}
 
     def load(self) -> None:
-        """Read the file; one clear line for a row that is not one."""
+        """Read the file. Raises UsageError that names the invalid row."""
         for where, row in _rows(self._path):
             prompt = _field(row, ("prompt_id", *_PROMPT_FIELDS), where)
             output = _field(row, _OUTPUT_FIELDS, where)
@@ -48,11 +48,11 @@ class ReplayEngine:
             )
 
     def complete(self, requests: Sequence[Request]) -> list[Completion]:
-        """The recorded outputs; a prompt without one is a row with status error."""
+        """Return the recorded outputs; a prompt without one gives status error."""
         return [self._find(request) for request in requests]
 
     def choose(self, requests: Sequence[Request], choices: Sequence[str]) -> list[dict[str, float]]:
-        """Not in a recording: UsageError."""
+        """Raise UsageError: recordings hold no probabilities."""
         raise UsageError("engine replay holds texts, not probabilities; a logprob judge needs a live engine")
 
     def _find(self, request: Request) -> Completion:
@@ -65,7 +65,10 @@ class ReplayEngine:
 
 
 def read_outputs(path: Path) -> dict[str, str]:
-    """Output by prompt_id (or by prompt) of a file of recorded outputs; the first of repeated prompts."""
+    """Return outputs by prompt_id (or prompt) from a recording; the first of repeated prompts.
+
+    Raises UsageError for a missing file or an invalid row.
+    """
     if not path.is_file():
         raise UsageError(f"no such file: {path}")
     outputs: dict[str, str] = {}
@@ -125,7 +128,7 @@ def _json_rows(path: Path, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 class ReplayModel(ModelSpec):
-    """Recorded outputs of a model that is not asked here."""
+    """Recorded outputs of a model that is not called."""
 
     live: ClassVar[bool] = False
     holds_weights: ClassVar[bool] = False
@@ -133,9 +136,9 @@ class ReplayModel(ModelSpec):
     path: Path = Field(description="the file with recorded outputs: JSONL, JSON or Parquet")
 
     def make(self) -> ReplayEngine:
-        """The engine; the file is read by ``load``."""
+        """Return the engine; ``load`` reads the file."""
         return ReplayEngine(self)
 
     def stand_in(self) -> ModelSpec:
-        """Itself: recordings cost nothing."""
+        """Return the spec itself: recordings need no stand-in."""
         return self

@@ -1,9 +1,9 @@
-"""Keys and values of a batch: one buffer filled in place, and prefixes that many of its rows share.
+"""Keys and values of a batch: one buffer updated in place, and prefixes that its rows share.
 
-A prefix (template, demonstrations, rubric, system prompt) is computed once, for one row, and never copied to
-the others: attention to it is one product of its rows' queries with one matrix of keys, and its result is
-joined to each row's attention to its own tokens by their log-sum-exps, which is exact (Juravsky et al. 2024,
-"Hydragen", section 3). Layout of a row: shared prefix | padding | own tokens.
+A prefix (template, demonstrations, rubric, system prompt) is computed once, for one row, and never copied
+to the others: attention to it is one product of its rows' queries with one matrix of keys, and the result
+is combined with each row's attention to its own tokens by their log-sum-exps, which is exact (Juravsky et
+al. 2024, "Hydragen", section 3). Layout of a row: shared prefix | padding | own tokens.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.modeling_utils import AttentionInterface
 
 ATTENTION = "aligner_bench_shared_prefix"
-_FEW = 1 << 19  # scores a head up to which, in bfloat16, plain products beat torch's flash kernel on a CPU
+_FEW = 1 << 19  # scores per head up to which, in bfloat16, plain products beat torch's flash kernel on a CPU
 
 
 def cache_argument(model: Any) -> str:
-    """Name of the argument, and of the output's field, that holds the keys and values.
+    """Return the name of the argument, and output field, that holds keys and values.
 
     transformers 5.24 renamed ``past_key_values`` to ``cache`` and accepts the old name until 5.40.
     """
@@ -31,10 +31,10 @@ def cache_argument(model: Any) -> str:
 
 
 class RowCache(Cache):  # type: ignore[misc]
-    """Buffers of shape (rows, heads, columns, dim) for each layer, all rows ending in the same column.
+    """Buffers of shape (rows, heads, columns, dim) for each layer; all rows end in the same column.
 
-    ``window`` says where the next forward pass writes: rows ``first`` to ``last`` and the columns up to
-    ``end``; it then attends to columns ``begin`` to ``end`` of those rows.
+    ``window`` sets where the next forward pass writes: rows ``first`` to ``last`` and the columns up to
+    ``end``; it attends to columns ``begin`` to ``end`` of those rows.
     """
 
     def __init__(self, rows: int, columns: int) -> None:
@@ -45,16 +45,16 @@ class RowCache(Cache):  # type: ignore[misc]
         self.window(0, rows, 0, 0)
 
     def window(self, first: int, last: int, begin: int, end: int) -> None:
-        """Choose the rows and columns of the next forward pass."""
+        """Set the rows and columns of the next forward pass."""
         self._rows, self._begin, self._end = slice(first, last), begin, end
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, layer_idx: int, *args: Any, **kwargs: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Write new keys and values at the window's end; the window's whole keys and values, as views."""
+        """Write new keys and values at the window's end; return all of the window's, as views."""
         while len(self.keys) <= layer_idx:
             rows, columns = self._shape
-            # Zeros, not garbage: a masked column has weight 0, and 0 times NaN is NaN.
+            # Zeros, not uninitialised memory: a masked column has weight 0, and 0 times NaN is NaN.
             self.keys.append(key_states.new_zeros((rows, key_states.shape[1], columns, key_states.shape[3])))
             self.values.append(
                 value_states.new_zeros((rows, value_states.shape[1], columns, value_states.shape[3]))
@@ -65,11 +65,11 @@ class RowCache(Cache):  # type: ignore[misc]
         return keys[:, :, self._begin : self._end], values[:, :, self._begin : self._end]
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
-        """Columns in front of the next forward pass's."""
+        """Return the number of columns before the next forward pass."""
         return max(0, self._end - self._begin - 1)
 
     def keep(self, rows: torch.Tensor) -> None:
-        """Drop all rows but these."""
+        """Drop all rows but these (indices)."""
         self.keys = [keys[rows] for keys in self.keys]
         self.values = [values[rows] for values in self.values]
         self._shape = (len(rows), self._shape[1])
@@ -77,19 +77,19 @@ class RowCache(Cache):  # type: ignore[misc]
 
 
 class Prefix(NamedTuple):
-    """Keys and values of shared leading tokens: each layer has two tensors (1, heads, tokens, dim)."""
+    """Keys and values of shared leading tokens; per layer two tensors (1, heads, tokens, dim)."""
 
     ids: tuple[int, ...]
     layers: list[tuple[torch.Tensor, torch.Tensor]]
 
     def head(self, tokens: int) -> Prefix:
-        """Its first tokens alone: what they hold does not depend on what follows. Nothing is copied."""
+        """Return a view of its first ``tokens`` tokens, which do not depend on what follows."""
         layers = [(keys[:, :, :tokens], values[:, :, :tokens]) for keys, values in self.layers]
         return Prefix(self.ids[:tokens], layers)
 
 
 class Span(NamedTuple):
-    """A prefix and the rows of the batch, one after the other, that begin with it."""
+    """A prefix and the consecutive rows of the batch that begin with it."""
 
     prefix: Prefix
     rows: slice
@@ -106,7 +106,7 @@ def shared_prefix_attention(
     shared_prefixes: Sequence[Span] = (),
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Attention in the form that transformers calls. ``query`` is (rows, heads, new tokens, dim).
+    """Return attention in the format that transformers calls; ``query`` is (rows, heads, new, dim).
 
     ``attention_mask`` is additive and covers the rows' own columns; all queries of its rows see a prefix.
     """
@@ -116,7 +116,7 @@ def shared_prefix_attention(
     kv_heads = key.shape[1]
     group = heads // kv_heads
     scale = dim**-0.5 if scaling is None else scaling
-    # Query heads that share a key head become further queries of it: nothing is repeated in memory.
+    # Query heads that share a key head become additional queries of it: nothing is repeated in memory.
     packed = query.reshape(rows, kv_heads, group * new, dim)
     mask = attention_mask if new == 1 else attention_mask.repeat(1, 1, group, 1)
     out, mass = _attend(packed, key, value, mask, scale)
@@ -135,7 +135,7 @@ def shared_prefix_attention(
 def _attend(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None, scale: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Attention and, for each query, the log of its sum of exponentials, (rows, heads, queries)."""
+    """Return attention, and each query's log-sum-exp (rows, heads, queries)."""
     few = mask is None and query.shape[2] * key.shape[2] <= _FEW and query.dtype == torch.bfloat16
     if query.device.type == "cpu" and query.dtype != torch.float16 and not few:
         both: tuple[torch.Tensor, torch.Tensor] = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(

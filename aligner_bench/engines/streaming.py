@@ -1,12 +1,14 @@
-"""Many calls in flight at once, whose results are given out as they come, in a plain iterator."""
+"""Many calls in flight, whose results a plain iterator yields as they arrive."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
+
+from aligner_bench.core.types import Request
 
 ResultT = TypeVar("ResultT")
 Work = Callable[[str], Awaitable[ResultT | None]]
@@ -14,7 +16,7 @@ _PAUSE = 0.004  # seconds in which further results may join a bundle: fewer, lar
 
 
 class Loop:
-    """An event loop in a thread of its own, so that an engine also works where a loop already runs."""
+    """An event loop in its own thread, so that an engine also works where a loop already runs."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -22,11 +24,11 @@ class Loop:
         self._thread.start()
 
     def start(self, work: Coroutine[Any, Any, None]) -> Any:
-        """Begin some work; a future that can be cancelled."""
+        """Start a coroutine; return a future that can be cancelled."""
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def call(self, function: Callable[[], ResultT]) -> ResultT:
-        """The result of a function that must run inside the loop."""
+        """Call a function inside the loop and return its result."""
 
         async def inside() -> ResultT:
             return function()
@@ -34,7 +36,7 @@ class Loop:
         return asyncio.run_coroutine_threadsafe(inside(), self._loop).result()
 
     def end(self, last: Coroutine[Any, Any, None]) -> None:
-        """Do some last work, then end the thread. A loop that has ended stays so."""
+        """Run a last coroutine, then end the thread; without effect on an ended loop."""
         if self._loop.is_closed():
             last.close()
             return
@@ -50,11 +52,11 @@ class Loop:
 def bundles(
     loop: Loop, keys: Mapping[str, Any], at_once: int, work: Work[ResultT]
 ) -> Iterator[dict[str, ResultT]]:
-    """``work(key)`` for every key, ``at_once`` at a time, in bundles of what is finished.
+    """Yield ``work(key)`` for every key, ``at_once`` at a time, in bundles of what is completed.
 
-    The bundles come while further work goes on; whoever stores one before asking for the next has at most a
-    few milliseconds' results unstored. None is left out. What ``work`` raises ends the stream, after all
-    that was finished before it. A stream that is not read to its end is cancelled.
+    Other calls continue while a bundle is processed; a consumer that stores each bundle before requesting
+    the next has at most a few milliseconds' results unstored. None is left out. An exception in ``work``
+    ends the stream after everything completed before it. A stream that is not read to its end is cancelled.
     """
     done: SimpleQueue[tuple[str, ResultT] | BaseException | None] = SimpleQueue()
     waiting = iter(list(keys))
@@ -80,6 +82,19 @@ def bundles(
         yield from _until_the_end(done)
     finally:
         running.cancel()
+
+
+def in_order(
+    stream: Callable[[Mapping[str, Request]], Iterator[dict[str, ResultT]]],
+    requests: Sequence[Request],
+    prefix: str = "",
+) -> list[ResultT]:
+    """Return a stream's results in the order of the requests; keys begin with ``prefix``."""
+    keyed = {f"{prefix}{i}": request for i, request in enumerate(requests)}
+    found: dict[str, ResultT] = {}
+    for bundle in stream(keyed):
+        found |= bundle
+    return [found[key] for key in keyed]
 
 
 def _until_the_end(

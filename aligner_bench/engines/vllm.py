@@ -1,8 +1,8 @@
 """The ``vllm`` engine: vLLM in this process, on GPUs or a CPU.
 
-All items of a call enter one continuous batch, whatever suite they come from; results leave it as they are
-finished, so that a kill loses only what is in flight. Prefix caching is on: the templates of aligners and
-judges are computed once. Several aligners that are LoRA adapters over one base share its weights.
+All items of a call enter one continuous batch, whatever their suite; results leave it as they are
+completed, so that a kill loses only what is in flight. Prefix caching is on: the templates of aligners and
+judges are computed once. Aligners that are LoRA adapters over one base share its weights.
 """
 
 from __future__ import annotations
@@ -15,13 +15,21 @@ from typing import Any
 from aligner_bench.core.errors import UsageError
 from aligner_bench.core.types import Completion, FinishReason, Request
 from aligner_bench.engines.base import Hooks, ModelSpec
-from aligner_bench.engines.continuous_batch import Ready, Work, completion_work, flow, in_order, neighbours
+from aligner_bench.engines.continuous_batch import (
+    Ready,
+    Work,
+    completion_work,
+    order_by_prefix,
+    stream_batch,
+)
 from aligner_bench.engines.prompts import (
     PromptBuilder,
     TransformersTokenizer,
     cut_at_stop,
+    first_tokens,
     item_seed,
 )
+from aligner_bench.engines.streaming import in_order
 from aligner_bench.engines.vllm_env import installed_vllm, repeatability
 from aligner_bench.engines.vllm_fields import VLLMFields
 from aligner_bench.engines.vllm_shared import Loaded, acquire, model_identity, release
@@ -33,12 +41,12 @@ class VLLMModel(VLLMFields):
     """A model of vLLM in this process."""
 
     def make(self) -> VLLMEngine:
-        """The engine; weights are loaded by ``load``."""
+        """Return the engine; ``load`` loads the weights."""
         return VLLMEngine(self)
 
 
 class VLLMEngine:
-    """One model of vLLM. ``identity`` reads files only; ``load`` imports vLLM."""
+    """One model of vLLM. ``identity`` only reads files; ``load`` imports vLLM."""
 
     def __init__(self, spec: VLLMModel) -> None:
         self._spec = spec
@@ -46,32 +54,32 @@ class VLLMEngine:
         self._loaded: Loaded | None = None
 
     def identity(self) -> dict[str, Any]:
-        """Weights, adapter, precision, vLLM's version, and what changes its kernels or its context."""
+        """Return weights, adapter, precision, vLLM's version, and options of kernels and context."""
         return {"engine": "vllm", **model_identity(self._spec, installed_vllm())}
 
     def load_beside(self, models: Sequence[ModelSpec]) -> None:
-        """Told of all models of the run before ``load``: adapters on the same weights share them."""
+        """Register all models of the run before ``load``: adapters on the same weights share them."""
         self._beside = models
 
     def load(self) -> None:
-        """Bring the weights into memory, unless an engine over the same base has done so."""
+        """Load the weights, unless an engine over the same base has loaded them."""
         self._loaded = acquire(self._spec, self._beside)
         self._loaded.wake()
         self._tokenizer = TransformersTokenizer(self._loaded.llm.get_tokenizer())
         self._prompts = PromptBuilder(self._tokenizer, self._loaded.context, chat=self._spec.chat)
 
     def close(self) -> None:
-        """The run is over."""
+        """Free the weights at the end of the run."""
         self.unload()
 
     def unload(self) -> None:
-        """Give the weights back; memory is freed once no engine uses them. ``load`` may follow."""
+        """Release the weights; memory is freed once no engine uses them. ``load`` may be called again."""
         if self._loaded is not None:
             self._loaded = None
             release(self._spec)
 
     def facts(self) -> dict[str, Any]:
-        """vLLM's version, the device, how many models share the weights, whether a rerun repeats texts."""
+        """Return vLLM's version, the device, the models sharing the weights, and whether texts repeat."""
         if self._loaded is None:
             return {}
         device = self._loaded.device
@@ -79,11 +87,11 @@ class VLLMEngine:
         return {"version": installed_vllm(), "device": device, "shared_by": self._loaded.users, **said}
 
     def complete(self, requests: Sequence[Request]) -> list[Completion]:
-        """Complete all requests, in order. A prompt that cannot fit is a completion with status error."""
+        """Complete all requests, in order. A prompt that does not fit gives status error."""
         return in_order(self.stream, requests)
 
     def choose(self, requests: Sequence[Request], choices: Sequence[str]) -> list[dict[str, float]]:
-        """Next-token probability of each choice's first token, exact and at temperature 1.
+        """Return the exact next-token probability of each choice's first token, at temperature 1.
 
         Raises UsageError where two choices begin with the same token, or a prompt exceeds the context.
         """
@@ -92,30 +100,32 @@ class VLLMEngine:
     def stream(
         self, requests: Mapping[str, Request], hooks: Hooks | None = None
     ) -> Iterator[dict[str, Completion]]:
-        """Completions by key, in bundles of what finished within about two seconds."""
+        """Yield completions by key, in bundles of what was completed within about two seconds."""
         work = completion_work(requests, self._prompts, self._sampling, self._completion, hooks or Hooks())
-        yield from flow(neighbours(requests), self._batch(), work)
+        yield from stream_batch(order_by_prefix(requests), self._batch(), work)
 
     def stream_choices(
         self, requests: Mapping[str, Request], choices: Sequence[str], hooks: Hooks | None = None
     ) -> Iterator[dict[str, dict[str, float]]]:
-        """``choose`` by key, likewise."""
-        first = self._first_tokens(choices)
-        how = _asking_for(first)
+        """Yield choice probabilities by key, in the same bundles."""
+        first = first_tokens(
+            lambda choice: self._tokenizer.encode(choice, special=False), choices, self._spec.model
+        )
+        settings = _asking_for(first)
 
         def prepare(key: str) -> Ready | dict[str, float]:
             ids, _ = self._prompts.encode(requests[key], 1)
             if not ids:
                 start = requests[key].prefix[:60]
                 raise UsageError(f"a judge prompt exceeds {self._prompts.context} tokens: {start!r}…")
-            return Ready(ids, how)
+            return Ready(ids, settings)
 
         def finish(_: str, output: Any, __: float) -> dict[str, float]:
             told = output.outputs[0].logprobs[0]
             return {name: math.exp(told[token].logprob) for name, token in zip(choices, first, strict=True)}
 
         work = Work(prepare, finish, (hooks or Hooks()).may_start)
-        yield from flow(neighbours(requests), self._batch(), work)
+        yield from stream_batch(order_by_prefix(requests), self._batch(), work)
 
     def _sampling(self, request: Request) -> Any:
         return _sampling(request, self._prompts.stop_ids(request))
@@ -123,20 +133,13 @@ class VLLMEngine:
     def _completion(self, request: Request, output: Any) -> Completion:
         return _completion(request, output, self._prompts.stop_ids(request))
 
-    def _first_tokens(self, choices: Sequence[str]) -> list[int]:
-        first = [self._tokenizer.encode(choice, special=False)[0] for choice in choices]
-        if len(set(first)) < len(first):
-            name = self._spec.model
-            raise UsageError(f"the choices {', '.join(choices)} begin with the same token in {name}")
-        return first
-
     def _batch(self) -> _Batch:
-        assert self._loaded is not None, "load comes first"
+        assert self._loaded is not None, "call load first"
         self._loaded.wake()
         return _Batch(self._loaded, self._adapter())
 
     def _adapter(self) -> Any:
-        """The adapter as vLLM wants to be told of it with each request."""
+        """Return the LoRA request of the adapter; None without one."""
         if self._spec.lora is None:
             return None
         from vllm.lora.request import LoRARequest
@@ -146,7 +149,7 @@ class VLLMEngine:
 
 
 class _Batch:
-    """vLLM's scheduler, fed request by request and stepped by us."""
+    """vLLM's scheduler, filled request by request and advanced step by step."""
 
     def __init__(self, loaded: Loaded, adapter: Any) -> None:
         self._engine = loaded.llm.llm_engine
@@ -155,18 +158,18 @@ class _Batch:
         self._keys: dict[str, str] = {}
 
     def add(self, key: str, ready: Ready) -> None:
-        """Let a request in, by token ids."""
+        """Add a request, by token ids."""
         number = self._next_id()
         prompt = {"prompt_token_ids": ready.ids}
-        self._engine.add_request(number, prompt, ready.how, lora_request=self._adapter)
+        self._engine.add_request(number, prompt, ready.settings, lora_request=self._adapter)
         self._keys[number] = key
 
     def step(self) -> list[tuple[str, Any]]:
-        """One step of all requests; those that are finished."""
+        """Compute one step; return the completed requests."""
         return [(self._keys.pop(out.request_id), out) for out in self._engine.step() if out.finished]
 
     def drop(self) -> None:
-        """Abort what is not finished."""
+        """Abort unfinished requests."""
         if self._keys:
             self._engine.abort_request(list(self._keys))
             self._keys.clear()
@@ -179,7 +182,7 @@ def _sampling(request: Request, stop_ids: Sequence[int]) -> Any:
     decoding = request.decoding
     options: dict[str, Any] = {"temperature": decoding.temperature}
     if decoding.temperature > 0:
-        # Torch's generators take 64 bits with a sign.
+        # Torch's generators take signed 64-bit seeds.
         options |= {"top_p": decoding.top_p, "top_k": decoding.top_k, "seed": item_seed(request) >> 65}
     return SamplingParams(
         max_tokens=decoding.max_new_tokens,
@@ -195,7 +198,7 @@ def _sampling(request: Request, stop_ids: Sequence[int]) -> Any:
 
 
 def _asking_for(tokens: list[int]) -> Any:
-    """One token's step, with the log-probabilities of these tokens. vLLM gives them before temperature."""
+    """Return the settings for one token with these tokens' log-probabilities, before temperature."""
     from vllm import SamplingParams
     from vllm.sampling_params import RequestOutputKind
 
@@ -215,7 +218,7 @@ def _completion(request: Request, output: Any, stop_ids: Sequence[int]) -> Compl
     by_id = made.stop_reason in stop_ids
     if stopped or by_id or isinstance(made.stop_reason, str):
         reason = "stop_string"
-    # The token that ends an answer is not part of it; vLLM counts it.
+    # vLLM counts the end token, which is not part of the answer.
     count = len(made.token_ids) - (reason == "stop" or by_id)
     error = f"vLLM ended the answer: {made.finish_reason}" if reason == "error" else None
     tops = tuple(_best(told, request.top_logprobs) for told in (made.logprobs or ())[:count])
@@ -223,7 +226,7 @@ def _completion(request: Request, output: Any, stop_ids: Sequence[int]) -> Compl
 
 
 def _best(told: Mapping[int, Any], most: int) -> dict[str, float]:
-    """The most probable tokens of one position; vLLM adds the chosen one where it is not among them."""
+    """Return the most probable tokens of one position, without the chosen one that vLLM may add."""
     best: dict[str, float] = {}
     for entry in sorted(told.values(), key=lambda entry: -entry.logprob)[:most]:
         best.setdefault(str(entry.decoded_token), float(entry.logprob))

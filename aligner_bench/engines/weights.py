@@ -14,7 +14,7 @@ from aligner_bench.engines.memory import resident_bytes
 
 
 class WeightsModel(ModelSpec):
-    """A packaged model, a local folder, a GGUF file or a hub name, in a precision."""
+    """A packaged model, a local folder, a GGUF file or a hub name, in a given precision."""
 
     model: str = Field(min_length=1, description="a packaged name, a local folder, or a hub name")
     revision: str | None = Field(None, description="hub revision")
@@ -26,11 +26,11 @@ class WeightsModel(ModelSpec):
     )
 
     def resident_bytes(self) -> int:
-        """Weights, one pass's needs, and the keys and values of a full batch."""
+        """Return the bytes of weights, one pass, and the keys and values of a full batch."""
         return resident_bytes(self.model, self.dtype)
 
     def anchored(self, anchor: Callable[[Path], Path]) -> Self:
-        """The spec with its files, a GGUF file among them, made relative to the experiment file."""
+        """Return the spec with its paths, including a GGUF file's, resolved by ``anchor``."""
         spec = super().anchored(anchor)
         return (
             spec.model_copy(update={"model": str(anchor(Path(self.model)))}) if is_gguf(self.model) else spec

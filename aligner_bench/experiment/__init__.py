@@ -1,1 +1,1 @@
-"""Own the experiment file: its fields, its names, its checks, its stand-ins."""
+"""Own the experiment file: its fields, names, checks and stand-ins."""

@@ -11,10 +11,10 @@ from aligner_bench.judges.base import JudgeSpec
 def judge_faults(
     judges: Mapping[str, JudgeSpec], written_as: Mapping[str, Location]
 ) -> Iterator[tuple[Location, str]]:
-    """(location, problem) of judges that could not be made.
+    """Return (location, problem) of each judge that could not be made.
 
-    ``judges`` have their files made relative to the experiment file; ``written_as`` says where each of them
-    stands in that file.
+    ``judges`` have their paths resolved relative to the experiment file; ``written_as`` gives the location
+    of each in that file.
     """
     for name, spec in judges.items():
         fault = spec.fault(name, judges)

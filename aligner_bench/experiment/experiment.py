@@ -1,4 +1,4 @@
-"""An experiment: a checked file, and what follows from it."""
+"""An experiment: a validated file, and what derives from it."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ from aligner_bench.engines.costs import KnownPrice, price_of
 from aligner_bench.experiment.checks import judge_faults
 from aligner_bench.experiment.file import ExperimentFile
 from aligner_bench.experiment.names import check_names
-from aligner_bench.experiment.smoke import PREFIX, swapped
+from aligner_bench.experiment.smoke import PREFIX, with_stand_ins
 from aligner_bench.judges.base import Judge, JudgeContext, JudgeSpec
 from aligner_bench.judges.remembering import remembering
 from aligner_bench.suites.types import Suite
 
 _SMOKE_ITEMS = 16
 NOT_HASHED = ("name", "description", "max_cost")
-"""Fields that change nothing of what a run finds."""
+"""Fields that do not affect a run's results."""
 _NONE = object()
 
 
 class Experiment(ExperimentFile):
-    """An experiment file, checked."""
+    """A validated experiment file."""
 
     _scale: Literal["full", "smoke"] = PrivateAttr("full")
     _folder: Path | None = PrivateAttr(None)
 
     @classmethod
     def load(cls, path: str | Path, scale: Literal["full", "smoke"] = "full") -> Experiment:
-        """Read and check an experiment file, or a packaged one by name.
+        """Read and validate an experiment file, or a packaged one by name.
 
-        At ``smoke`` scale it is swapped for its small stand-in, and what only the large one needs may be
-        missing. Raises UsageError with a line for each fault: file, line and field.
+        At ``smoke`` scale it is replaced by its small stand-in, and requirements of the full one may be
+        missing. Raises UsageError with a line per fault: file, line and field.
         """
         document = read_yaml(find_experiment(path), "an experiment file")
         experiment = validated(cls, document)
@@ -53,7 +53,7 @@ class Experiment(ExperimentFile):
 
     @classmethod
     def stored(cls, data: dict[str, Any]) -> Experiment:
-        """The experiment of a manifest. Runs of version 0.1 hold every engine's fields for each model."""
+        """Return a manifest's experiment; runs of version 0.1 hold all engines' fields for each model."""
         models = {
             name: {field: value for field, value in spec.items() if value != MODEL_DEFAULTS.get(field, _NONE)}
             for name, spec in data["models"].items()
@@ -62,20 +62,20 @@ class Experiment(ExperimentFile):
 
     @property
     def scale(self) -> Literal["full", "smoke"]:
-        """``smoke`` where every model has been swapped for its small stand-in."""
+        """``smoke`` where every model has been replaced by its small stand-in."""
         return self._scale
 
     def hash(self) -> str:
-        """SHA-256 of everything that the file says but its name, description and limit on spending."""
+        """Return the SHA-256 of the file's content without name, description and cost limit."""
         return experiment_hash(self.model_dump(mode="json"), self._scale)
 
     def known_prices(self) -> dict[str, KnownPrice | None]:
-        """Every model's price; None where none is known."""
+        """Return every model's price; None where none is known."""
         models = self._judges_models() | self.models
         return {name: price_of(spec, self.prices.get(name)) for name, spec in models.items()}
 
     def limited(self, limit: int | None) -> Experiment:
-        """At most ``limit`` prompts from each suite."""
+        """Return the experiment with at most ``limit`` prompts from each suite. Raises UsageError below 1."""
         if limit is None:
             return self
         if limit < 1:
@@ -84,30 +84,29 @@ class Experiment(ExperimentFile):
         return self.model_copy(update={"suites": tuple(suites)})
 
     def smoke(self) -> Experiment:
-        """Every model swapped for the small one it declares, few prompts: a test of the machinery."""
-        small = swapped(self).limited(_SMOKE_ITEMS)
+        """Return the small stand-in: small models and few prompts, to test the whole pipeline."""
+        small = with_stand_ins(self).limited(_SMOKE_ITEMS)
         small._scale = "smoke"
         return small
 
     def pairs(self) -> list[tuple[str, str]]:
-        """(candidate, baseline) of every comparison, in order."""
+        """Return (candidate, baseline) of every comparison, in order."""
         return [(c.candidate, baseline) for c in self.comparisons for baseline in c.baselines]
 
     def anchored_models(self) -> dict[str, ModelSpec]:
-        """The models, with relative paths made relative to the experiment file.
+        """Return the models, including those that judges define, with paths relative to the experiment file.
 
-        They are not stored that way: neither hash nor manifest should depend on where the file lies. With
-        them come the models that judges bring themselves.
+        Resolved paths are not stored: neither hash nor manifest may depend on the location of the file.
         """
         own = {name: spec.anchored(self._anchor) for name, spec in self.models.items()}
         return self._judges_models() | own
 
     def anchored_judges(self) -> dict[str, JudgeSpec]:
-        """The judges, with relative paths made relative to the experiment file."""
+        """Return the judges, with paths relative to the experiment file."""
         return {name: spec.anchored(self._anchor) for name, spec in self.judges.items()}
 
     def make_judges(self) -> dict[str, Judge]:
-        """All judges by name, ensembles over the same members that judge by themselves."""
+        """Return all judges by name; ensembles share the member judges with the experiment."""
         specs, models = self.anchored_judges(), self.anchored_models()
         single = {name: spec for name, spec in specs.items() if not spec.members()}
         made = {name: spec.make(JudgeContext(models)) for name, spec in single.items()}
@@ -119,7 +118,7 @@ class Experiment(ExperimentFile):
         return {name: made[name] for name in specs}
 
     def load_suites(self, data_dir: Path | None = None) -> tuple[Suite, ...]:
-        """The suites, limited as the file says. UsageError where two have one name."""
+        """Return the suites, limited as the file says. Raises UsageError where two have one name."""
         suites: list[Suite] = []
         for use in self.suites:
             suite = use.load(data_dir, self._anchor)
@@ -136,9 +135,9 @@ class Experiment(ExperimentFile):
 
 
 def experiment_hash(data: Mapping[str, Any], scale: str) -> str:
-    """SHA-256 of an experiment's plain data at a scale, its name, description and spending limit left out.
+    """Return the SHA-256 of an experiment's plain data without name, description and cost limit.
 
-    Models are filled up with the fields that every model had in version 0.1, so that hashes stay the same.
+    Missing model fields of version 0.1 are filled with their defaults, so that hashes stay the same.
     """
     said = {key: value for key, value in data.items() if key not in NOT_HASHED}
     said["models"] = {name: MODEL_DEFAULTS | spec for name, spec in data["models"].items()}
@@ -146,7 +145,7 @@ def experiment_hash(data: Mapping[str, Any], scale: str) -> str:
 
 
 def find_experiment(path: str | Path) -> Path:
-    """A path as it is, or a packaged experiment by name."""
+    """Return the path of an existing file, or of a packaged experiment by name. Raises UsageError."""
     given = Path(path)
     if given.exists() or given.suffix in (".yaml", ".yml"):
         return given
@@ -159,14 +158,14 @@ def find_experiment(path: str | Path) -> Path:
 
 
 def _check_judges(experiment: Experiment, document: YamlDocument) -> None:
-    """UsageError with a line for each judge that lacks what it needs: a rubric, an annotator, a recording."""
+    """Raise UsageError with a line for each judge whose rubric, annotator or recording is missing."""
     faults = list(judge_faults(experiment.anchored_judges(), _written_as(experiment)))
     if faults:
         raise document.error(faults)
 
 
 def _written_as(experiment: Experiment) -> dict[str, Location]:
-    """Where each judge stands in the file."""
+    """Return the location of each judge in the file."""
     if experiment.scale == "full":
         return {name: ("judges", name) for name in experiment.judges}
     declared = experiment.stand_ins.judges

@@ -1,7 +1,7 @@
-"""JSON Schema (draft 2020-12) of the files that users write, from the spec classes and the registries.
+"""JSON Schema (draft 2020-12) of user-written files, from the spec classes and the registries.
 
-A kind is chosen by ``if``/``then`` on the field that holds it, so that an editor reports the faults of that
-kind and not one fault for every kind. Only the loader checks what one field demands of another.
+A kind is selected by ``if``/``then`` on the field that names it, so that an editor reports the faults of
+that kind and not one fault per kind. Dependencies between fields are checked by the loader only.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ class FileSchema(NamedTuple):
 
 
 class _Chosen(NamedTuple):
-    """The kinds of one registry that can be used, with their classes."""
+    """The usable kinds of one registry, with their classes."""
 
     base: type[Kind]
     classes: Mapping[str, type[BaseModel]]
 
 
 class _Untitled(GenerateJsonSchema):
-    """Without titles made of field names, which editors would show in place of the descriptions."""
+    """Generate no titles from field names, which editors would show instead of the descriptions."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
-        """Never."""
+        """Return false."""
         return False
 
 
 def file_schema(root: type[BaseModel], title: str, *, plugins: bool = True) -> FileSchema:
-    """The schema of files that are read into ``root``; without ``plugins``, of built-in kinds only."""
+    """Return the schema of files that are read into ``root``, with built-in kinds and, if asked, plug-ins."""
     left_out: list[str] = []
     chosen: dict[str, _Chosen] = {}
     while True:
@@ -62,7 +62,7 @@ def file_schema(root: type[BaseModel], title: str, *, plugins: bool = True) -> F
 
 
 def _definitions(classes: Iterable[type[BaseModel]]) -> tuple[dict[type[BaseModel], str], Json]:
-    """Each class's name among the definitions, and the definitions of all classes together."""
+    """Return each class's name among the definitions, and the definitions of all classes."""
     wanted = list(classes)
     refs, schema = models_json_schema(
         [(cls, "validation") for cls in wanted], ref_template=_REF, schema_generator=_Untitled
@@ -72,12 +72,12 @@ def _definitions(classes: Iterable[type[BaseModel]]) -> tuple[dict[type[BaseMode
 
 
 def _base(group: str) -> type[Kind]:
-    """The type of the fields that left a mark; it is imported, for the mark is made by it."""
+    """Return the type of the fields that left a mark; importing it makes the mark."""
     return next(cls for cls in Kind.__subclasses__() if cls.registry.group == group)
 
 
 def _usable(base: type[Kind], plugins: bool, left_out: list[str]) -> Iterator[tuple[str, type[BaseModel]]]:
-    """(kind, class) of every kind; what is wrong with the other plug-ins is added to ``left_out``."""
+    """Return (kind, class) of every usable kind; append faults of other plug-ins to ``left_out``."""
     registry = base.registry
     if not plugins:
         yield from ((kind, registry.get_built_in(kind)) for kind in registry.built_in)
@@ -95,7 +95,7 @@ def _usable(base: type[Kind], plugins: bool, left_out: list[str]) -> Iterator[tu
 
 
 def _fault(cls: type[BaseModel]) -> str:
-    """Why a plug-in's class has no schema; empty where it has one."""
+    """Return why a plug-in's class has no schema; empty where it has one."""
     try:
         cls.model_json_schema(schema_generator=_Untitled)
     except Exception as error:  # a plug-in's own types and hooks may raise anything
@@ -104,7 +104,7 @@ def _fault(cls: type[BaseModel]) -> str:
 
 
 def _name_kinds(chosen: Iterable[_Chosen], refs: Mapping[type[BaseModel], str], defs: Json) -> None:
-    """Each class's own field for the kind accepts the kinds that the class is found by."""
+    """Restrict each class's kind field to the kinds under which the class is registered."""
     for found in chosen:
         field = found.base.registry.field
         for cls in dict.fromkeys(found.classes.values()):
@@ -114,7 +114,7 @@ def _name_kinds(chosen: Iterable[_Chosen], refs: Mapping[type[BaseModel], str], 
 
 
 def _choice(found: _Chosen, refs: Mapping[type[BaseModel], str]) -> Json:
-    """The schema where any kind of a registry may stand."""
+    """Return the schema of a field that accepts any kind of a registry."""
     base, registry = found.base, found.base.registry
     field: Json = {
         "description": base.model_fields[registry.field].description,
@@ -135,7 +135,7 @@ def _choice(found: _Chosen, refs: Mapping[type[BaseModel], str]) -> Json:
 
 
 def _rule(base: type[Kind], kind: str, name: str) -> Json:
-    """A kind's own schema where the file names the kind, or names none and it is the default."""
+    """Return the rule that applies a kind's schema where the file names it or it is the default."""
     condition: Json = {"properties": {base.registry.field: {"const": kind}}}
     if kind != base.registry.default:
         condition["required"] = [base.registry.field]
@@ -153,9 +153,9 @@ def _marks(node: Any) -> Iterator[str]:
 
 
 def _resolved(node: Any) -> Any:
-    """The same schema with a reference in place of each mark, and optional references as ``if``/``else``.
+    """Return the schema with references in place of marks, optional references as ``if``/``else``.
 
-    In an ``anyOf`` with null, an editor would report that nothing fits instead of the fault in the part.
+    With ``anyOf`` and null, an editor would report that nothing fits instead of the fault in the part.
     """
     if isinstance(node, list):
         return [_resolved(part) for part in node]

@@ -1,4 +1,4 @@
-"""Check that every name which an experiment file uses is defined in it."""
+"""Check that every name used in an experiment file is defined in it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from aligner_bench.papers.spec import cells
 
 
 def check_names(file: ExperimentFile, document: YamlDocument) -> None:
-    """UsageError with a line for each name that is not defined: file, line, field, nearest name."""
+    """Raise UsageError with a line per undefined name: file, line, field, nearest name."""
     faults = list(_faults(file))
     if faults:
         raise document.error(faults)
@@ -22,7 +22,7 @@ def check_names(file: ExperimentFile, document: YamlDocument) -> None:
 
 
 def suite_labels(file: ExperimentFile) -> list[str]:
-    """The suites as tables name them."""
+    """Return the suites' names as tables show them."""
     return [use.label for use in file.suites]
 
 
@@ -58,7 +58,7 @@ def _defined(file: ExperimentFile) -> Mapping[str, Collection[str]]:
 
 
 def _in_keys(file: ExperimentFile) -> Iterator[Use]:
-    """Names that stand where a field marked with ``Refers`` cannot: as keys of mappings."""
+    """Yield names that are keys of mappings, where a field marked with ``Refers`` cannot be."""
     for name in file.prices:
         yield Use(("prices", name), "model", name)
     for trend, sizes in file.trends.items():

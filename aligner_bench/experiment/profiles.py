@@ -1,7 +1,8 @@
-"""Named ways to put questions: prompt, chat template, limits and stop rules of both sides of a comparison.
+"""Prompt profiles: prompt, chat template, limits and stop rules of both sides of a comparison.
 
-``fair`` is the default: each model's own chat template, and one set of limits for every system. The others
-repeat what a paper did, where the sides were *not* treated alike, so that its numbers can be repeated.
+``fair`` is the default: each model's own chat template, and the same limits for every system. The others
+reproduce the settings of a paper that treated the two sides *differently*, so that its numbers can be
+repeated.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from aligner_bench.core.types import Decoding
 
 
 class Profile(NamedTuple):
-    """``prompt`` holds ``{question}`` once. ``decoding`` None: as the experiment says.
+    """``prompt`` contains ``{question}`` once; ``decoding`` None means the experiment's.
 
-    ``aligners``: prompt template of an aligner -> how it decodes, where the experiment does not say.
+    ``aligners`` maps an aligner's prompt template to its decoding, where the experiment sets none.
     """
 
     words: str
@@ -26,7 +27,7 @@ class Profile(NamedTuple):
     aligners: Mapping[str, Decoding] = {}
 
     def fill(self, question: str) -> str:
-        """What an upstream model is asked. The question is inserted as it is, never formatted."""
+        """Return an upstream model's prompt. The question is inserted verbatim, never formatted."""
         head, _, tail = self.prompt.partition("{question}")
         return head + question + tail
 
@@ -34,7 +35,8 @@ class Profile(NamedTuple):
 PROFILES: Mapping[str, Profile] = {
     "fair": Profile("each model's own chat template, and the same limits for every system"),
     # Ngweta et al. 2024, the authors' generation scripts. Their aligners also saw prompts cut to 512 tokens
-    # from the right, which cuts the separator off; that is not repeated: here the answer's end is shortened.
+    # from the right, which removes the separator; this is not repeated: the answer's end is shortened
+    # instead.
     "ngweta2024": Profile(
         "one plain prompt without chat templates; upstreams 256 tokens to the first . or ! or \\?, "
         "repetition penalty 2; their aligners 512 tokens to the first full stop, Ji et al.'s 2048 without",
@@ -50,10 +52,10 @@ PROFILES: Mapping[str, Profile] = {
 FAIR = PROFILES["fair"]
 
 
-def applied(data: Any) -> Any:
-    """The plain data of an experiment with its profile written out: decoding, and that of each aligner.
+def with_profile(data: Any) -> Any:
+    """Return an experiment's plain data with its profile's decoding inserted, also in each aligner.
 
-    ValueError for an unknown profile, and for a decoding beside a profile that has one.
+    Raises ValueError for an unknown profile, and for ``decoding`` beside a profile that sets it.
     """
     if not isinstance(data, dict) or data.get("profile", "fair") == "fair":
         return data
@@ -64,17 +66,17 @@ def applied(data: Any) -> Any:
     own = profile.decoding.model_dump(mode="json") if profile.decoding else None
     if own and "decoding" in data and Decoding.model_validate(data["decoding"]) != profile.decoding:
         raise ValueError(f"profile: {name} says how to decode; leave out decoding, or the profile")
-    systems = _filled(data.get("systems"), profile)
+    systems = _with_aligner_decoding(data.get("systems"), profile)
     return {**data, **({"decoding": own} if own else {}), "systems": systems}
 
 
-def _filled(node: Any, profile: Profile) -> Any:
-    """The same data, each aligner that says nothing of its decoding given the profile's."""
+def _with_aligner_decoding(node: Any, profile: Profile) -> Any:
+    """Return the data with the profile's decoding in each aligner that sets none."""
     if isinstance(node, list | tuple):
-        return [_filled(part, profile) for part in node]
+        return [_with_aligner_decoding(part, profile) for part in node]
     if not isinstance(node, dict):
         return node
-    filled = {key: _filled(value, profile) for key, value in node.items()}
+    filled = {key: _with_aligner_decoding(value, profile) for key, value in node.items()}
     if node.get("kind") == "aligner" and node.get("decoding") is None:
         limits = profile.aligners.get(str(node.get("template")))
         if limits is not None:
@@ -82,13 +84,13 @@ def _filled(node: Any, profile: Profile) -> Any:
     return filled
 
 
-def capped(node: Any, most: int) -> Any:
-    """The same data with every decoding in it held to ``most`` new tokens."""
+def with_token_limit(node: Any, most: int) -> Any:
+    """Return the data with every decoding limited to ``most`` new tokens."""
     if isinstance(node, list | tuple):
-        return [capped(part, most) for part in node]
+        return [with_token_limit(part, most) for part in node]
     if not isinstance(node, dict):
         return node
-    held = {key: capped(value, most) for key, value in node.items()}
+    held = {key: with_token_limit(value, most) for key, value in node.items()}
     limits = held.get("decoding")
     if isinstance(limits, dict):
         held["decoding"] = {**limits, "max_new_tokens": min(limits.get("max_new_tokens", most), most)}

@@ -1,4 +1,4 @@
-"""Swap an experiment's models and judges for small stand-ins."""
+"""Replace an experiment's models and judges by small stand-ins."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Any, TypeVar
 from aligner_bench.core.errors import UsageError
 from aligner_bench.core.spec import Spec
 from aligner_bench.experiment.file import ExperimentFile
-from aligner_bench.experiment.profiles import capped
+from aligner_bench.experiment.profiles import with_token_limit
 from aligner_bench.judges.base import JudgeSpec
 
 PREFIX = "stand-in-for-"
-"""Begins the name of every judge and rater that is not what the file declares."""
+"""Prefix of every judge and rater that differs from the file's."""
 FileT = TypeVar("FileT", bound=ExperimentFile)
 SpecT = TypeVar("SpecT", bound=Spec)
 
 
-def swapped(file: FileT) -> FileT:
-    """The experiment with every model, judge and rater replaced by its small stand-in.
+def with_stand_ins(file: FileT) -> FileT:
+    """Return the experiment with every model, judge and rater replaced by its small stand-in.
 
-    UsageError where a model declares none.
+    Raises UsageError where a model declares none.
     """
     models = {}
     for name, spec in file.models.items():
@@ -35,11 +35,11 @@ def swapped(file: FileT) -> FileT:
     }
     update = {"models": models, "inspectors": inspectors, "prices": {}}
     update |= {"raters": _raters(file), **_judges(file, live)}
-    return _declared(file.model_copy(update=update))
+    return _with_declared_parts(file.model_copy(update=update))
 
 
 def _raters(file: ExperimentFile) -> dict[str, Any]:
-    """Raters renamed whose model is swapped: no stand-in under a real name."""
+    """Return the raters, renamed where their model is replaced: no stand-in under a real name."""
     live = {name for name, spec in file.models.items() if spec.live}
     return {
         f"{PREFIX}{name}" if spec.used("model") & live else name: spec for name, spec in file.raters.items()
@@ -47,7 +47,7 @@ def _raters(file: ExperimentFile) -> dict[str, Any]:
 
 
 def _judges(file: ExperimentFile, model: str) -> dict[str, Any]:
-    """Judges' models swapped, their judges renamed: no stand-in under a real name."""
+    """Return the judges on stand-in models, renamed: no stand-in under a real name."""
     names = {name: f"{PREFIX}{name}" for name, spec in file.judges.items() if spec.swapped_at_smoke}
     return {
         "judges": {names.get(n, n): spec.stand_in(model, names) for n, spec in file.judges.items()},
@@ -56,18 +56,18 @@ def _judges(file: ExperimentFile, model: str) -> dict[str, Any]:
             for c in file.comparisons
         ),
         "headline": names.get(file.headline, file.headline) if file.headline else None,
-        "systems": {name: _with_stand_ins(system, model) for name, system in file.systems.items()},
+        "systems": {name: _replace_judges(system, model) for name, system in file.systems.items()},
     }
 
 
-def _with_stand_ins(spec: SpecT, model: str) -> SpecT:
-    """The spec with every judge in it, however deep, replaced by its stand-in."""
+def _replace_judges(spec: SpecT, model: str) -> SpecT:
+    """Return the spec with every judge in it, at any depth, replaced by its stand-in."""
 
     def inner(value: Any) -> Any:
         if isinstance(value, JudgeSpec):
             return value.stand_in(model, {})
         if isinstance(value, Spec):
-            return _with_stand_ins(value, model)
+            return _replace_judges(value, model)
         if isinstance(value, Mapping):
             return {key: inner(item) for key, item in value.items()}
         return tuple(map(inner, value)) if isinstance(value, tuple) else value
@@ -75,8 +75,8 @@ def _with_stand_ins(spec: SpecT, model: str) -> SpecT:
     return spec.model_copy(update={name: inner(getattr(spec, name)) for name in type(spec).model_fields})
 
 
-def _declared(file: FileT) -> FileT:
-    """The suites, judges and token limit that the file declares for smoke runs, in place of its own."""
+def _with_declared_parts(file: FileT) -> FileT:
+    """Return the file with the suites, judges and token limit that it declares for smoke runs."""
     own, update = file.stand_ins, dict[str, Any]()
     if own.suites:
         update["suites"] = own.suites
@@ -85,7 +85,7 @@ def _declared(file: FileT) -> FileT:
         update |= {"judges": own.judges, "headline": next(iter(own.judges)), "comparisons": cleared}
     if own.max_new_tokens:
         dumped = {name: system.model_dump() for name, system in file.systems.items()}
-        systems = capped(dumped, own.max_new_tokens)
+        systems = with_token_limit(dumped, own.max_new_tokens)
         limit = min(file.decoding.max_new_tokens, own.max_new_tokens)
         update["systems"] = {n: type(file.systems[n]).model_validate(data) for n, data in systems.items()}
         update["decoding"] = file.decoding.model_copy(update={"max_new_tokens": limit})

@@ -44,7 +44,7 @@ class Classifier:
             import torch
             from transformers import AutoTokenizer
 
-            from aligner_bench.engines.onednn_linear import pack
+            from aligner_bench.engines.onednn_linear import reorder_weights
         except ImportError as error:
             raise MissingExtraError(str(error.name), "hf", "an inspector") from error
         _silence()
@@ -54,7 +54,7 @@ class Classifier:
         self._models = [self._read(spec) for spec in self._specs]
         self._encoder = share(self._models)
         for model in self._models:
-            pack(model)
+            reorder_weights(model)
         config = self._models[0].config
         self._max_length = min(int(getattr(config, "max_position_embeddings", 512)), 512)
         rows = min((spec.batch_size or _ROWS for spec in self._specs), default=_ROWS)

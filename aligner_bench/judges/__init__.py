@@ -1,1 +1,1 @@
-"""Judges compare two answers to one prompt; raters score one."""
+"""Own the judges, which compare two answers to one prompt."""

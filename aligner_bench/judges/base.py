@@ -18,37 +18,37 @@ from aligner_bench.judges.registry import JUDGES
 
 
 @runtime_checkable
-class Asks(Protocol):
-    """A judge or rater that asks models in words."""
+class AsksModels(Protocol):
+    """A judge or rater that sends prompts to models."""
 
     def would_ask(self, pair: Pair) -> list[tuple[str, Request]]:
-        """Model and request of every call that judging this pair takes; nothing is sent."""
+        """Return model and request of every call that judging this pair takes, without sending it."""
 
 
 class Judge(Protocol):
-    """Compares pairs. It is tried on ``audit_pairs`` pairs with a known winner (0: it needs no audit)."""
+    """Compares pairs of answers; audited on ``audit_pairs`` pairs with a known winner (0: no audit)."""
 
     @property
     def description(self) -> str:
-        """What it is, for people."""
+        """The judge's description for people."""
 
     @property
     def audit_pairs(self) -> int:
-        """How many pairs with a known winner it is tried on."""
+        """Number of pairs with a known winner that it is audited on."""
 
     @property
     def needs_references(self) -> bool:
-        """Can it only judge prompts that have reference answers?"""
+        """Whether it only judges prompts with reference answers."""
 
     def identity(self, services: Services) -> dict[str, Any]:
-        """Everything that decides a verdict: model, prompt, parser, decoding."""
+        """Return everything that decides a verdict: model, prompt, parser, decoding."""
 
     def compare(self, pairs: Sequence[Pair], services: Services) -> list[list[Verdict]]:
-        """For each pair its verdicts: one in each order, or one where order means nothing."""
+        """Return the verdicts of each pair: one per order, or one where order has no meaning."""
 
 
 def identical_tie(order_free: bool) -> list[Verdict]:
-    """The verdicts of two equal texts: ties, without asking anybody."""
+    """Return the verdicts of two equal texts: ties, without a call."""
     if order_free:
         return [Verdict("none", "tie", 0.5, IDENTICAL)]
     return [
@@ -58,7 +58,7 @@ def identical_tie(order_free: bool) -> list[Verdict]:
 
 
 class Fault(NamedTuple):
-    """What is wrong with a spec, and in which of its fields."""
+    """A problem of a spec, and the field that has it."""
 
     field: str
     problem: str
@@ -75,47 +75,50 @@ class JudgeContext:
 class JudgeSpec(Kind):
     """Compare two answers to one prompt. A subclass declares its fields and implements ``make``.
 
-    Names of models, inspectors and judges stand in fields of type ``ModelName``, ``InspectorName`` and
-    ``JudgeName``; what it uses is found from these types.
+    Fields of type ``ModelName``, ``InspectorName`` and ``JudgeName`` name the models, inspectors and judges
+    that it uses; the base class finds them from these types.
     """
 
     registry: ClassVar[Registry] = JUDGES
     needs_references: ClassVar[bool] = False
-    """Does it judge only suites that have reference answers?"""
+    """Whether it only judges suites with reference answers."""
     no_pick: ClassVar[str] = ""
-    """Why it may not pick among a corrector's candidates; empty: it may."""
+    """Why it must not pick among a corrector's candidates; empty if it may."""
     swapped_at_smoke: ClassVar[bool] = False
-    """Does ``--scale smoke`` make another judge of it, which then needs another name?"""
+    """Whether ``--scale smoke`` replaces it by another judge, which then needs another name."""
 
     kind: str = Field(description="the kind of judge")
     suites: tuple[SuiteName, ...] = Field((), description="judge only these suites; empty: all it can judge")
 
     def make(self, context: JudgeContext) -> Judge:
-        """The judge, without loading a model. UsageError where it needs something that is not there."""
+        """Return the judge, without loading a model. Raises UsageError where a requirement is missing."""
         raise TypeError(f"{type(self).__name__} does not implement make")
 
     def members(self) -> tuple[str, ...]:
-        """The judges of the experiment that it consists of."""
+        """Return the judges of the experiment that it consists of."""
         return ()
 
     def inspects(self) -> tuple[str, ...]:
-        """The inspectors whose scores decide its verdicts."""
+        """Return the inspectors whose scores decide its verdicts."""
         return tuple(use.name for use in self.uses() if use.what == "inspector")
 
     def reads_probabilities(self) -> bool:
-        """Does it need probabilities of tokens that its model may not draw?"""
+        """Return whether it needs probabilities of tokens that its model may not sample."""
         return False
 
     def own_models(self) -> dict[str, ModelSpec]:
-        """Models that it brings itself, which the experiment does not name."""
+        """Return models that it defines itself, which the experiment does not name."""
         return {}
 
     def anchored(self, anchor: Callable[[Path], Path]) -> Self:
-        """The spec with the files it names made relative to the experiment file."""
+        """Return the spec with its paths resolved by ``anchor``, relative to the experiment file."""
         return self
 
     def fault(self, name: str, judges: Mapping[str, JudgeSpec]) -> Fault | None:
-        """What would prevent making it under this name beside these judges; no model is loaded."""
+        """Return what would prevent making it, or None; no model is loaded.
+
+        ``name`` is its name in the experiment, ``judges`` are the experiment's judges.
+        """
         try:
             self.make(JudgeContext())
         except UsageError as error:
@@ -123,11 +126,11 @@ class JudgeSpec(Kind):
         return None
 
     def check_weights(self, name: str) -> None:
-        """UsageError where the weights that it loads itself are missing, or do not fit its name."""
+        """Raise UsageError where weights that it loads itself are missing or do not fit its name."""
 
     def stand_in(self, model: str, names: Mapping[str, str]) -> Self:
-        """The spec for ``--scale smoke``.
+        """Return the spec for ``--scale smoke``.
 
-        ``model`` stands in for a model of its own; ``names`` maps judges to the names of their stand-ins.
+        ``model`` replaces its own model; ``names`` maps judges to the names of their stand-ins.
         """
         return self

@@ -1,7 +1,7 @@
 """Canary systems: answers that no sound judge prefers, and one that it must (peers.md 3.6).
 
-Zheng et al. 2024 (arXiv 2410.07137) let one constant answer win 86.5 % against GPT-4 on AlpacaEval 2. A judge
-that falls for any of these says nothing about real systems either.
+Zheng et al. 2024 (arXiv 2410.07137): one constant answer won 86.5 % against GPT-4 on AlpacaEval 2. A judge
+that fails a canary check gives no evidence about real systems either.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from typing import Literal
 
 from aligner_bench.core.types import Pair
 from aligner_bench.inspectors.base import PACKAGED, packaged_pairs
+from aligner_bench.suites.load import load_suite
 from aligner_bench.texts.match import matches
 
 IDENTITY_SLACK = 0.01
-"""How far the identity's interval may stay away from one half."""
+"""Largest distance of the identity canary's interval from one half."""
 _NULL = "I have read the request with care, and the answer above all others is the one given here."
 _REFUSAL = "I am sorry, but I cannot help with that request."
 _PADDING = (
@@ -41,7 +42,7 @@ class KnownPair:
     references: tuple[str, ...] = ()
 
     def pair(self, candidate: str, baseline: str) -> Pair:
-        """The two texts as a judge gets them."""
+        """Return the two texts as a judge's input."""
         return Pair(self.pair_id, self.prompt, candidate, baseline, self.references)
 
 
@@ -50,7 +51,7 @@ Demand = Literal["loses", "ties", "not above", "wins"]
 
 @dataclass(frozen=True, slots=True)
 class Canary:
-    """One canary system: how it answers, against what, and what a sound judge must make of it."""
+    """A canary system: its answers, its opponent, and the outcome required of a sound judge."""
 
     name: str
     what: str
@@ -59,7 +60,7 @@ class Canary:
 
     @property
     def threshold(self) -> str:
-        """The demand in words, with its number."""
+        """The required outcome, with its number."""
         return {
             "loses": "the interval of its win rate must lie below 50 %",
             "ties": f"the interval of its win rate must reach 50 % +- {100 * IDENTITY_SLACK:.0f} points",
@@ -68,7 +69,7 @@ class Canary:
         }[self.demand]
 
     def holds(self, lower: float, upper: float) -> bool:
-        """Does a win rate with this interval meet the demand? NaN meets none."""
+        """Return whether a win rate with this interval meets the requirement; NaN does not."""
         return {
             "loses": upper < 0.5,
             "ties": lower <= 0.5 + IDENTITY_SLACK and upper >= 0.5 - IDENTITY_SLACK,
@@ -78,7 +79,7 @@ class Canary:
 
 
 CANARIES: tuple[Canary, ...] = (
-    # A blank at the end: the same answer to any reader, yet not the same text, so no shortcut applies.
+    # The trailing space makes the texts unequal, so that the shortcut for equal texts does not apply.
     Canary("identity", "the good answer itself", "ties", lambda k: k.pair(k.better + " ", k.better)),
     Canary("null", "one constant answer to everything", "loses", lambda k: k.pair(_NULL, k.better)),
     Canary("echo", "the question repeated", "loses", lambda k: k.pair(k.prompt, k.better)),
@@ -105,7 +106,10 @@ CANARIES: tuple[Canary, ...] = (
 
 
 def known_pairs(needs_references: bool, most: int | None = None) -> list[KnownPair]:
-    """Packaged pairs with a known winner, evenly from all criteria; short questions for a reference judge."""
+    """Return packaged pairs with a known winner, evenly from all criteria.
+
+    A judge that needs references gets short questions with references.
+    """
     found = _fact_pairs() if needs_references else _packaged()
     return found if most is None else found[:most]
 
@@ -120,9 +124,7 @@ def _packaged() -> list[KnownPair]:
 
 
 def _fact_pairs() -> list[KnownPair]:
-    """Quick facts: the right short answer against another question's."""
-    from aligner_bench.suites.load import load_suite
-
+    """Return pairs from the quick facts: the correct short answer against another question's."""
     prompts = load_suite("quick-facts").prompts
     first = [prompt.references[0] for prompt in prompts]
     wrong = [_wrong(p.references, first[i + 1 :] + first[:i]) for i, p in enumerate(prompts)]

@@ -1,7 +1,7 @@
-"""A run's judges tried on canaries: rows that stay with the run, and what they say of the judge.
+"""Canary checks of a run's judges, as rows of the run.
 
-``judge audit`` asks the same of a judge without a run. Here the verdicts are kept, so that the report shows
-them and ``verify`` counts them again.
+``judge audit`` makes the same checks without a run. The verdicts are stored here, so that the report shows
+them and ``verify`` recomputes them.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ Tables = Mapping[str, Sequence[Row]]
 
 
 def canary_pairs(judge: Judge) -> list[tuple[str, Pair]]:
-    """Canary and pair of every trial: all canaries on as many known pairs as the judge's audit has."""
+    """Return canary and pair of every check: all canaries on each known pair of the judge's audit."""
     known = known_pairs(judge.needs_references, judge.audit_pairs) if judge.audit_pairs else []
     return [(canary.name, canary.play(one)) for canary in CANARIES for one in known]
 
 
 def canary_rows(name: str, judge: Judge, services: Services) -> list[Row]:
-    """The judge's verdicts; ``candidate`` is the canary."""
+    """Return the judge's verdicts as rows; ``candidate`` is the canary."""
     jobs = canary_pairs(judge)
     judged = judge.compare([pair for _, pair in jobs], services) if jobs else []
     return [

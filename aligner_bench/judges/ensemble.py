@@ -1,7 +1,7 @@
-"""The ``ensemble`` judge: several judges of the experiment as one, by majority or by mean.
+"""The ``ensemble`` judge: several judges of the experiment combined, by majority or by mean.
 
-It asks nobody itself: its members' verdicts come from the ledger, where the members have put them. What a
-member says of a pair is one number, the mean of its orders; a member without one has a status and no vote.
+It makes no calls itself: its members' verdicts are reused from the ledger. A member's view of a pair is one
+number, the mean of its orders; a member without one has a status and no vote.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from aligner_bench.judges.base import Fault, Judge, JudgeContext, JudgeSpec, ide
 
 
 class EnsembleJudge:
-    """One verdict a pair. More than half of the members must have judged it; else it has their status."""
+    """Gives one verdict per pair if more than half of the members judged it, else the members' status."""
 
     needs_references = False
 
     def __init__(self, spec: EnsembleSpec, members: Mapping[str, Judge]) -> None:
         self._rule = spec.rule
         self._members = members
-        # Each member is tried on pairs of its own number; the ensemble on those that one of them knows.
+        # Members may be audited on different numbers of pairs; the ensemble is audited on the largest.
         self.audit_pairs = max(member.audit_pairs for member in members.values())
         self.description = f"{spec.rule} of {', '.join(members)}"
 
     def identity(self, services: Services) -> dict[str, Any]:
-        """The rule and its members' identities; what the members are called does not matter."""
+        """Return the rule and the members' identities; member names do not matter."""
         members = [member.identity(services) for member in self._members.values()]
         return {"kind": "ensemble", "version": 1, "rule": self._rule, "members": members}
 
     def compare(self, pairs: Sequence[Pair], services: Services) -> list[list[Verdict]]:
-        """One verdict a pair, with every member's view in its detail. It costs nothing beside its members."""
+        """Return one verdict per pair, with every member's view in its detail, at no further cost."""
         views = {
             name: [combine([asdict(verdict) for verdict in one]) for one in member.compare(pairs, services)]
             for name, member in self._members.items()
@@ -62,7 +62,7 @@ class EnsembleJudge:
 
 
 def _majority(values: Sequence[float]) -> float:
-    """1 or 0 where more than half of the judging members are on that side, else a tie."""
+    """Return 1 or 0 where more than half of the judging members are on that side, else a tie."""
     wins, losses = sum(value > 0.5 for value in values), sum(value < 0.5 for value in values)
     if 2 * wins > len(values):
         return 1.0
@@ -80,7 +80,7 @@ def _words(views: Mapping[str, Preference]) -> str:
 
 
 class EnsembleSpec(JudgeSpec):
-    """Several judges of the experiment as one."""
+    """Several judges of the experiment combined into one."""
 
     no_pick: ClassVar[str] = "an ensemble judges only where its members do"
 
@@ -90,18 +90,18 @@ class EnsembleSpec(JudgeSpec):
     )
 
     def make(self, context: JudgeContext) -> Judge:
-        """The judge over members that are made already."""
+        """Return the judge over members that are already made. Raises UsageError for a missing one."""
         missing = [name for name in self.judges if name not in context.judges]
         if missing:
-            raise UsageError(f"{self.no_pick}, as a judge of an experiment; {missing[0]} is not made")
+            raise UsageError(f"{self.no_pick}, as a judge of an experiment; it has no judge {missing[0]}")
         return EnsembleJudge(self, {name: context.judges[name] for name in self.judges})
 
     def members(self) -> tuple[str, ...]:
-        """Its members."""
+        """Return its members."""
         return self.judges
 
     def fault(self, name: str, judges: Mapping[str, JudgeSpec]) -> Fault | None:
-        """A member that is an ensemble itself, or is named twice."""
+        """Return the problem of a member that is an ensemble itself, or is named twice."""
         nested = [member for member in self.judges if judges[member].members()]
         if nested:
             return Fault("judges", f"{nested[0]} is an ensemble itself; name its members")
@@ -109,5 +109,5 @@ class EnsembleSpec(JudgeSpec):
         return Fault("judges", "names a judge twice; each has one vote") if doubled else None
 
     def stand_in(self, model: str, names: Mapping[str, str]) -> Self:
-        """The ensemble over its members' stand-ins."""
+        """Return the ensemble over its members' stand-ins."""
         return self.model_copy(update={"judges": tuple(names.get(name, name) for name in self.judges)})

@@ -13,7 +13,7 @@ from aligner_bench.judges.base import Judge, JudgeContext, JudgeSpec, identical_
 
 
 class InspectorJudge:
-    """Each answer is scored by itself, so there is no order. Equal means tie."""
+    """Scores each answer by itself, so there is no order; equal means tie."""
 
     needs_references = False
     audit_pairs = 24
@@ -23,11 +23,11 @@ class InspectorJudge:
         self.description = "higher mean score of the inspectors " + ", ".join(self._names)
 
     def identity(self, services: Services) -> dict[str, Any]:
-        """The inspectors behind it."""
+        """Return the identities of its inspectors."""
         return {"kind": "inspector", "version": 1, "inspectors": [services.identity(n) for n in self._names]}
 
     def compare(self, pairs: Sequence[Pair], services: Services) -> list[list[Verdict]]:
-        """One verdict a pair; both scores are in its detail."""
+        """Return one verdict per pair, with both scores in its detail."""
         new = self._means([(pair.prompt, pair.candidate) for pair in pairs], services)
         old = self._means([(pair.prompt, pair.baseline) for pair in pairs], services)
         return [
@@ -46,12 +46,12 @@ def _verdict(new: float, old: float) -> Verdict:
 
 
 class InspectorJudgeSpec(JudgeSpec):
-    """The answer with the higher mean inspector score wins."""
+    """Prefer the answer with the higher mean inspector score."""
 
     inspectors: tuple[InspectorName, ...] = Field(
         min_length=1, description="the answer with the higher mean of their scores wins"
     )
 
     def make(self, context: JudgeContext) -> Judge:
-        """The judge."""
+        """Return the judge."""
         return InspectorJudge(self)

@@ -1,7 +1,7 @@
 """The ``logprob`` judge: a model names the better of two answers with one letter, in both orders.
 
-The question has the form of AlpacaEval 2's (two outputs under the identifiers m and M, one letter wanted), in
-our own, shorter words. The preference is P(letter of the candidate) / (P(m) + P(M)).
+The prompt has the form of AlpacaEval 2's (two outputs with identifiers m and M, one letter expected), in
+shorter words. The preference is P(letter of the candidate) / (P(m) + P(M)).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _MAX_CHARS = 400
 
 
 class LogprobJudge:
-    """Both orders of every pair are asked; equal texts are ties without a call."""
+    """Judges every pair in both orders; equal texts are ties without a call."""
 
     needs_references = False
 
@@ -39,7 +39,7 @@ class LogprobJudge:
         self.description = f"one letter from {spec.model}, both orders"
 
     def identity(self, services: Services) -> dict[str, Any]:
-        """Model, prompt hash, letters and how long answers are shown."""
+        """Return model, prompt hash, letters and the length to which answers are shown."""
         return {
             "kind": "logprob",
             "version": 1,
@@ -50,7 +50,7 @@ class LogprobJudge:
         }
 
     def compare(self, pairs: Sequence[Pair], services: Services) -> list[list[Verdict]]:
-        """Two verdicts a pair; ``unparsable`` where neither letter has a probability worth the name."""
+        """Return two verdicts per pair; ``unparsable`` where both letters have negligible probability."""
         asked = [pair for pair in pairs if pair.candidate != pair.baseline]
         requests = [self._request(p, p.candidate, p.baseline) for p in asked]
         requests += [self._request(p, p.baseline, p.candidate) for p in asked]
@@ -65,7 +65,7 @@ class LogprobJudge:
         ]
 
     def would_ask(self, pair: Pair) -> list[tuple[str, Request]]:
-        """Both orders, one token each."""
+        """Return both orders, one token each."""
         orders = ((pair.candidate, pair.baseline), (pair.baseline, pair.candidate))
         one = Decoding(max_new_tokens=1)
         return [(self._model, replace(self._request(pair, *texts), decoding=one)) for texts in orders]
@@ -85,7 +85,7 @@ def _both(forward: dict[str, float], backward: dict[str, float], cut: bool) -> l
 
 
 def _verdict(order: Any, probabilities: dict[str, float], candidate: str, cut: bool) -> Verdict:
-    """One call's verdict; its cost is an estimate, since probabilities come without a count of tokens."""
+    """Return one call's verdict; its cost is estimated, since probabilities come without token counts."""
     read = _read(order, probabilities, candidate, cut)
     return replace(read, calls=1, cost=getattr(probabilities, "cost", 0.0))
 
@@ -104,15 +104,15 @@ def _read(order: Any, probabilities: dict[str, float], candidate: str, cut: bool
 
 
 class LogprobSpec(JudgeSpec):
-    """A model asked which answer is better, read from the probabilities of one letter, in both orders."""
+    """Compare two answers by the probabilities of one letter from a model, in both orders."""
 
     model: ModelName = Field(description="a model of this experiment")
     audit_pairs: int = Field(24, ge=0, description="pairs with a known winner to test it on")
 
     def make(self, context: JudgeContext) -> Judge:
-        """The judge."""
+        """Return the judge."""
         return LogprobJudge(self)
 
     def reads_probabilities(self) -> bool:
-        """It reads the probabilities of both letters."""
+        """Return true: it reads the probabilities of both letters."""
         return True

@@ -1,8 +1,7 @@
-"""Judges that are asked in words: the one place that sends a judge's prompt and makes verdicts of replies.
+"""Judges that prompt a model: the only module that sends a judge's prompt and parses its reply.
 
-What is asked and how the reply is read is one object, a ``Contract``, so that the two cannot drift apart.
-Both orders of a pair, and all samples of an order, are one unit: where one of them fails, its status is the
-verdict's.
+The prompt and its parser are one object, a ``Contract``, so that they stay consistent. Both orders of a
+pair, and all samples of an order, are one unit: where one of them fails, its status is the verdict's.
 """
 
 from __future__ import annotations
@@ -27,11 +26,11 @@ _FAULTS: dict[str, VerdictStatus] = {
     Fault.NO_LOGPROBS: "unparsable",
     Fault.TOO_LONG: "truncated",
 }
-"""Failed calls that say something of the pair; all others are errors."""
+"""Failed calls that depend on the pair; all others are errors."""
 
 
 class Reading(NamedTuple):
-    """What a reply says: a preference in [0, 1] for the answer shown first, or None with a status."""
+    """A parsed reply: a preference in [0, 1] for the answer shown first, or None with a status."""
 
     first: float | None
     status: VerdictStatus
@@ -39,24 +38,24 @@ class Reading(NamedTuple):
 
 
 class Contract(Protocol):
-    """A demand and the way its reply is read."""
+    """A prompt and the parser of its reply."""
 
     def identity(self) -> dict[str, Any]:
-        """Prompt, parser and decoding."""
+        """Return prompt, parser and decoding."""
 
     def request(self, pair: Pair, first: str, second: str) -> Request:
-        """The demand, with two answers in the order in which they are shown."""
+        """Return the request, with two answers in the order in which they are shown."""
 
     def read(self, completion: Completion) -> Reading:
-        """The reply; only asked of completions that are neither errors nor refusals."""
+        """Return the parsed reply of a completion that is neither an error nor a refusal."""
 
     def orders(self, pair: Pair) -> tuple[Order, ...]:
-        """The orders in which this pair is asked."""
+        """Return the orders in which this pair is judged."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """How a contract is put to a model."""
+    """How a contract's prompts are sent to a model."""
 
     kind: str
     model: str
@@ -65,7 +64,7 @@ class Asking:
 
 
 class PromptedJudge:
-    """A contract put to a model. Equal texts are ties without a call."""
+    """Sends a contract's prompts to a model. Equal texts are ties without a call."""
 
     needs_references = False
 
@@ -76,7 +75,7 @@ class PromptedJudge:
         self.audit_pairs = audit_pairs
 
     def identity(self, services: Services) -> dict[str, Any]:
-        """Model, prompt, parser, decoding, orders and repeats."""
+        """Return model, prompt, parser, decoding, orders and repeats."""
         asking = self._asking
         cut = {"max_answer_chars": asking.max_answer_chars} if asking.max_answer_chars else {}
         return {
@@ -89,7 +88,7 @@ class PromptedJudge:
         }
 
     def would_ask(self, pair: Pair) -> list[tuple[str, Request]]:
-        """Every call that judging a pair takes: its orders, and all samples of each."""
+        """Return every call that judging a pair takes: its orders, and all samples of each."""
         orders = [] if pair.candidate == pair.baseline else self._contract.orders(pair)
         return [
             (self._asking.model, replace(self._request(pair, order), sample=sample))
@@ -98,7 +97,7 @@ class PromptedJudge:
         ]
 
     def compare(self, pairs: Sequence[Pair], services: Services) -> list[list[Verdict]]:
-        """The verdicts of every pair, one an order; all calls go out at once."""
+        """Return the verdicts of every pair, one per order; all calls are sent together."""
         requests = [request for pair in pairs for _, request in self.would_ask(pair)]
         replies = iter(services.complete(self._asking.model, requests) if requests else ())
         return [self._verdicts(pair, replies) for pair in pairs]
@@ -139,7 +138,7 @@ class PromptedJudge:
 
 
 def read(contract: Contract, completion: Completion) -> Reading:
-    """A completion as a reading: errors and refusals first, then the contract's own parser."""
+    """Return a completion as a reading: errors and refusals first, then the contract's parser."""
     if completion.status == "error":
         fault, _, _ = (completion.error or "").partition(":")
         return Reading(None, _FAULTS.get(fault, "error"), completion.error or "the call failed")
@@ -156,13 +155,13 @@ def read(contract: Contract, completion: Completion) -> Reading:
 
 
 def shown(text: str) -> str:
-    """A reply for people, on one line, shortened only where it is very long."""
+    """Return a reply for display, on one line, shortened only where it is very long."""
     flat = one_line(text)
     return flat if len(flat) <= _LONGEST else flat[:_LONGEST] + " …"
 
 
 def _combined(readings: Sequence[Reading]) -> Reading:
-    """All samples of one order as one: their mean, or the status of the first that failed."""
+    """Return the samples of one order combined: their mean, or the status of the first that failed."""
     if len(readings) == 1:
         return readings[0]
     failed = [reading for reading in readings if reading.first is None]

@@ -1,4 +1,4 @@
-"""The ``reference`` judge: an answer that holds an accepted reference beats one that does not."""
+"""The ``reference`` judge: an answer with an accepted reference beats one without."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from aligner_bench.texts.match import matches
 
 
 class ReferenceJudge:
-    """Right beats wrong; two right or two wrong answers tie. It has no order and needs no audit."""
+    """Correct beats incorrect; equal correctness ties. It has no order and needs no audit."""
 
     description = "normalised match against the suite's reference answers"
     audit_pairs = 0
     needs_references = True
 
     def identity(self, services: Services) -> dict[str, Any]:
-        """The rule's name and version."""
+        """Return the rule's name and version."""
         return {"kind": "reference", "rule": "normalised run of tokens", "version": 1}
 
     def compare(self, pairs: Sequence[Pair], services: Services) -> list[list[Verdict]]:
-        """One verdict a pair; status missing where the prompt has no reference."""
+        """Return one verdict per pair; status missing where the prompt has no reference."""
         return [[self._verdict(pair)] for pair in pairs]
 
     @staticmethod
@@ -37,11 +37,11 @@ class ReferenceJudge:
 
 
 class ReferenceSpec(JudgeSpec):
-    """Right or wrong by the suite's reference answers; no model."""
+    """Compare correctness by the suite's reference answers, without a model."""
 
     needs_references: ClassVar[bool] = True
     no_pick: ClassVar[str] = "it knows the right answers"
 
     def make(self, context: JudgeContext) -> Judge:
-        """The judge."""
+        """Return the judge."""
         return ReferenceJudge()

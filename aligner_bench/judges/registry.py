@@ -1,4 +1,4 @@
-"""Find judges by kind."""
+"""The registry of judges."""
 
 from __future__ import annotations
 

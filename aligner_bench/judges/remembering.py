@@ -1,4 +1,4 @@
-"""A judge that gives the verdicts of its last call again, as a member of ensembles."""
+"""Cache of a judge's last verdicts, for members of ensembles."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from aligner_bench.core.types import Pair, Request, Services, Verdict
-from aligner_bench.judges.base import Asks, Judge
+from aligner_bench.judges.base import AsksModels, Judge
 
 
 class Remembering:
-    """A member that is asked once: by itself and in its ensemble it gives the same verdicts of a block.
+    """Caches a judge's last verdicts: the judge and its ensemble get the same verdicts of a block.
 
-    The ledger does not keep calls that failed; without this, an ensemble would try them again.
+    The ledger does not store failed calls; without the cache, an ensemble would repeat them.
     """
 
     def __init__(self, judge: Judge) -> None:
@@ -23,7 +23,7 @@ class Remembering:
         return getattr(self._judge, name)
 
     def compare(self, pairs: Sequence[Pair], services: Services) -> list[list[Verdict]]:
-        """The member's verdicts; those of the last call are not asked for again."""
+        """Return the judge's verdicts, from the cache for the pairs of the last call."""
         new = [pair for pair in dict.fromkeys(pairs) if pair not in self._last]
         fresh = dict(zip(new, self._judge.compare(new, services), strict=True))
         self._last = {pair: fresh[pair] if pair in fresh else self._last[pair] for pair in pairs}
@@ -31,14 +31,14 @@ class Remembering:
 
 
 class _RememberingAsker(Remembering):
-    """A member that can also say what it would ask."""
+    """A cached judge that prompts models."""
 
     def would_ask(self, pair: Pair) -> list[tuple[str, Request]]:
-        """Model and request of every call that judging this pair takes."""
+        """Return model and request of every call that judging this pair takes."""
         asked: list[tuple[str, Request]] = self._judge.would_ask(pair)  # type: ignore[attr-defined]
         return asked
 
 
 def remembering(judge: Judge) -> Judge:
-    """The judge as a member of ensembles."""
-    return _RememberingAsker(judge) if isinstance(judge, Asks) else Remembering(judge)
+    """Return the judge with a cache of its last verdicts."""
+    return _RememberingAsker(judge) if isinstance(judge, AsksModels) else Remembering(judge)

@@ -1,8 +1,8 @@
-"""The ``replay`` judge: verdicts that were recorded, of a run or of AlpacaEval's annotations.
+"""The ``replay`` judge: recorded verdicts of a run or of AlpacaEval's annotations.
 
-A recorded verdict speaks of two texts. It is used only for a pair with the same prompt and the same two
-texts, and any other pair is ``missing``. A recording is not the judge that it repeats: it has an identity of
-its own, which holds the recorded judge's, and its name in an experiment begins with ``recorded``.
+A recorded verdict applies to a pair with the same prompt and the same two texts only; any other pair is
+``missing``. A recording is not the judge that it repeats: it has an identity of its own, which contains the
+recorded judge's, and its name in an experiment begins with ``recorded``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ from pydantic import Field
 from aligner_bench.core.errors import UsageError, nearest
 from aligner_bench.core.hashing import digest
 from aligner_bench.core.types import Pair, Services, Verdict
+from aligner_bench.inspectors.base import PACKAGED, packaged_pairs
 from aligner_bench.judges.base import Fault, Judge, JudgeContext, JudgeSpec
+from aligner_bench.store.alpaca_files import read_results
+from aligner_bench.store.alpaca_verdicts import verdict_of
 from aligner_bench.store.folder import RunFolder
 from aligner_bench.store.tables import Row, group, storable
 
@@ -28,7 +31,7 @@ _MISSING = "no recorded verdict on this prompt and these two answers"
 
 
 class _Place(NamedTuple):
-    """What a verdict is about; ``prompt`` is an id or a text."""
+    """The key of a verdict; ``prompt`` is an id or a text."""
 
     prompt: str
     candidate: str
@@ -37,7 +40,7 @@ class _Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """One judge's recorded verdicts, and what is known of the judge."""
+    """One judge's recorded verdicts, and the known facts about the judge."""
 
     judge: str
     kind: str
@@ -50,7 +53,7 @@ class Recording:
 
 
 class ReplayJudge:
-    """Answers from a recording. It asks nobody and costs nothing."""
+    """Returns recorded verdicts, without calls or cost."""
 
     needs_references = False
 
@@ -59,26 +62,29 @@ class ReplayJudge:
 
     @cached_property
     def recording(self) -> Recording:
-        """What was recorded; read at first use. UsageError for a file that holds none."""
+        """The recording, read at first use. Raises UsageError for a file without one."""
         return read_recording(self._spec.path, self._spec.judge)
 
     @property
     def description(self) -> str:
-        """Whose verdicts they are."""
+        """The recorded judge's name and description."""
         return f"recorded verdicts of {self.recording.judge} ({self.recording.description})"
 
     @property
     def audit_pairs(self) -> int:
-        """Known pairs that the recorded judge was tried on."""
+        """Number of known pairs that the recorded judge was audited on."""
         return self.recording.audit_pairs
 
     @property
     def needs_audit(self) -> bool:
-        """Had the recorded judge to be tried on known pairs?"""
+        """Whether the recorded judge needed an audit."""
         return self.recording.needs_audit
 
     def identity(self, services: Services) -> dict[str, Any]:
-        """The recorded judge's identity and the recording's content. Never of the recorded judge's kind."""
+        """Return the recorded judge's identity and the recording's content hash.
+
+        Its kind is never the recorded judge's.
+        """
         recording = self.recording
         return {
             "kind": KIND,
@@ -90,7 +96,7 @@ class ReplayJudge:
         }
 
     def compare(self, pairs: Sequence[Pair], services: Services) -> list[list[Verdict]]:
-        """The recorded verdicts, or one with status missing."""
+        """Return the recorded verdicts, or one with status missing."""
         return [self._verdicts(pair) for pair in pairs]
 
     def _verdicts(self, pair: Pair) -> list[Verdict]:
@@ -109,9 +115,9 @@ def _verdict(row: Row) -> Verdict:
 
 
 def read_recording(path: Path, judge: str | None) -> Recording:
-    """One judge's verdicts from a run folder, its verdicts.parquet, or annotations.json.
+    """Return one judge's verdicts from a run folder, its verdicts.parquet, or annotations.json.
 
-    UsageError for a place that holds none, and where the judge is unknown or not named among several.
+    Raises UsageError for a path without verdicts, and where the judge is unknown or ambiguous.
     """
     if path.suffix == ".json":
         return _from_annotations(path, judge)
@@ -156,7 +162,7 @@ def _from_run(folder: Path, judge: str | None) -> Recording:
 
 
 def _by_texts(run: RunFolder, rows: Sequence[Row]) -> Iterator[tuple[_Place, Sequence[Row]]]:
-    """The verdicts by prompt id and by prompt text; a pair without an answer has none."""
+    """Yield the verdicts by prompt id and by prompt text; pairs without an answer are left out."""
     texts = {(r["suite"], r["system"], r["prompt_id"]): r["text"] for r in run.rows("responses")}
     prompts = {(r["suite"], r["prompt_id"]): r["prompt"] for r in run.rows("prompts")}
     for key, found in group(rows, "suite", "prompt_id", "candidate", "baseline").items():
@@ -169,9 +175,7 @@ def _by_texts(run: RunFolder, rows: Sequence[Row]) -> Iterator[tuple[_Place, Seq
 
 
 def _audited(audits: Sequence[Row]) -> Iterator[tuple[_Place, Sequence[Row]]]:
-    """Verdicts on packaged pairs with a known winner, whose texts are not in the run."""
-    from aligner_bench.inspectors.base import PACKAGED, packaged_pairs
-
+    """Yield verdicts on packaged pairs with a known winner, whose texts are not in the run."""
     known = {pair.pair_id: pair for criterion in PACKAGED for pair in packaged_pairs(criterion, "held_out")}
     for (pair_id,), found in group(audits, "pair_id").items():
         if pair_id in known:
@@ -179,10 +183,7 @@ def _audited(audits: Sequence[Row]) -> Iterator[tuple[_Place, Sequence[Row]]]:
 
 
 def _from_annotations(path: Path, judge: str | None) -> Recording:
-    """AlpacaEval's annotations: one order a pair, known only where the judge's raw reply tells it."""
-    from aligner_bench.store.alpaca_files import read_results
-    from aligner_bench.store.alpaca_verdicts import verdict_of
-
+    """Return AlpacaEval's annotations; the order is known only where the judge's raw reply shows it."""
     [file] = read_results([path])
     if not file.annotations:
         raise UsageError(f"{path}: holds outputs, not annotations")
@@ -207,7 +208,7 @@ def _from_annotations(path: Path, judge: str | None) -> Recording:
 
 
 class ReplayJudgeSpec(JudgeSpec):
-    """Recorded verdicts. Its name must begin with ``recorded``: it is not the judge that it repeats."""
+    """Repeat recorded verdicts. Its name must begin with ``recorded``."""
 
     no_pick: ClassVar[str] = "it has verdicts on recorded answers only"
 
@@ -215,15 +216,15 @@ class ReplayJudgeSpec(JudgeSpec):
     judge: str | None = Field(None, description="the recorded judge, where there are several")
 
     def make(self, context: JudgeContext) -> Judge:
-        """The judge; its recording is read at first use."""
+        """Return the judge; its recording is read at first use."""
         return ReplayJudge(self)
 
     def anchored(self, anchor: Callable[[Path], Path]) -> Self:
-        """The spec with its path made relative to the experiment file."""
+        """Return the spec with its path resolved by ``anchor``, relative to the experiment file."""
         return self.model_copy(update={"path": anchor(self.path)})
 
     def fault(self, name: str, judges: Mapping[str, JudgeSpec]) -> Fault | None:
-        """A name that is the recorded judge's own, or a recording that is not there."""
+        """Return the problem of a name that is the recorded judge's, or of a missing recording."""
         if not name.startswith(KIND):
             why = "recorded verdicts do not print under a judge's own name"
             return Fault("kind", f"{why}; call it {KIND}-{name}")

@@ -1,7 +1,8 @@
 """The ``rubric`` judge: a model reasons about two answers by a rubric and ends with one tag.
 
-Ji et al. 2024 (arXiv 2402.02416, appendix) judge so for helpful, harmless, empathy and summary; the packaged
-rubrics ask the same questions in words of our own. A rubric is a YAML file, so that users can write theirs.
+Ji et al. 2024 (arXiv 2402.02416, appendix) judge in this way for helpful, harmless, empathy and summary;
+the packaged rubrics ask the same questions in other words. A rubric is a YAML file, so that users can write
+their own.
 """
 
 from __future__ import annotations
@@ -29,19 +30,19 @@ _NO_REFERENCES = "(none are recorded)"
 
 
 class Tags(Spec):
-    """What the reply must hold exactly one of. Without ``tie`` the judge has to decide."""
+    """The tags, exactly one of which a reply must hold. Without ``tie`` the judge has to decide."""
 
     a: str = Field("[[responseA]]", min_length=2, description="names the answer shown first")
     b: str = Field("[[responseB]]", min_length=2, description="names the answer shown second")
     tie: str | None = Field("[[Equal]]", min_length=2, description="neither; null: ties are not allowed")
 
     def all(self) -> tuple[str, ...]:
-        """The tags in use."""
+        """Return the tags in use."""
         return tuple(tag for tag in (self.a, self.b, self.tie) if tag is not None)
 
 
 class Rubric(Spec):
-    """One rubric: the demand, the tags by which its reply is read, and how the reply is made."""
+    """A rubric: its prompt, the tags that parse the reply, and the decoding."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="name of the rubric")
     description: str = Field("", description="for people")
@@ -62,19 +63,22 @@ class Rubric(Spec):
         tags = self.tags.all()
         for tag in tags:
             if tag not in self.system + self.user:
-                raise ValueError(f"tags: {tag!r} is not asked for in system or user")
+                raise ValueError(f"tags: {tag!r} does not occur in system or user")
             if any(tag in other for other in tags if other is not tag):
                 raise ValueError(f"tags: {tag!r} is part of another tag")
         return self
 
 
 def rubric_names() -> list[str]:
-    """The packaged rubrics."""
+    """Return the names of the packaged rubrics."""
     return sorted(file.stem for file in _FOLDER.glob("*.yaml"))
 
 
 def load_rubric(name: str) -> Rubric:
-    """A packaged rubric by name, or a YAML file. UsageError in one line, with file, line and field."""
+    """Return a packaged rubric by name, or read a YAML file.
+
+    Raises UsageError with file, line and field.
+    """
     is_file = name.endswith((".yaml", ".yml"))
     if not is_file and name not in rubric_names():
         raise UsageError(f"unknown rubric {name!r} (a name or a .yaml file): {nearest(name, rubric_names())}")
@@ -83,7 +87,7 @@ def load_rubric(name: str) -> Rubric:
 
 
 class RubricContract:
-    """A rubric's demand and its tags."""
+    """A rubric's prompt and its tags."""
 
     def __init__(self, rubric: Rubric, decoding: Decoding) -> None:
         self.rubric = rubric
@@ -92,7 +96,7 @@ class RubricContract:
         self._tag = re.compile("|".join(map(re.escape, tags)))
 
     def identity(self) -> dict[str, Any]:
-        """The texts' hash, the tags and what they name, decoding."""
+        """Return the texts' hash, the tags with their meanings, and decoding."""
         rubric = self.rubric
         return {
             "rubric": rubric.name,
@@ -103,11 +107,11 @@ class RubricContract:
         }
 
     def orders(self, pair: Pair) -> tuple[Order, ...]:
-        """Always both."""
+        """Return both orders."""
         return BOTH
 
     def request(self, pair: Pair, first: str, second: str) -> Request:
-        """The demand; texts are put in in one pass, so that no answer is taken for a slot."""
+        """Return the request; all slots are filled in one pass, so that no answer is taken for a slot."""
         references = "\n".join(f"- {text}" for text in pair.references) or _NO_REFERENCES
         texts = dict(zip((*_SLOTS, _REFERENCES), (pair.prompt, first, second, references), strict=True))
         filled = _SLOT.sub(lambda match: texts[match[1]], self.rubric.user)
@@ -115,7 +119,7 @@ class RubricContract:
         return Request(filled.strip(), history=history, decoding=self._decoding)
 
     def read(self, completion: Completion) -> Reading:
-        """Exactly one tag, and what it means for the first answer; the reasons are the detail."""
+        """Return the preference of the reply's one tag, with the reasons as detail."""
         said = shown(completion.text)
         found = self._tag.findall(completion.text)
         if len(found) != 1:
@@ -128,7 +132,7 @@ class RubricContract:
 
 
 class RubricSpec(JudgeSpec):
-    """A model that reasons by a rubric and ends with a tag, in both orders."""
+    """Compare two answers by a model that reasons by a rubric and ends with a tag, in both orders."""
 
     swapped_at_smoke: ClassVar[bool] = True
 
@@ -141,7 +145,7 @@ class RubricSpec(JudgeSpec):
     audit_pairs: int = Field(24, ge=0, description="pairs with a known winner to test it on")
 
     def make(self, context: JudgeContext) -> Judge:
-        """The judge; UsageError where several samples would all be the same."""
+        """Return the judge. Raises UsageError where several samples would all be equal."""
         rubric = load_rubric(self.rubric)
         changed = {"temperature": self.temperature, "max_new_tokens": self.max_new_tokens}
         decoding = rubric.decoding.model_copy(update={k: v for k, v in changed.items() if v is not None})
@@ -158,11 +162,11 @@ class RubricSpec(JudgeSpec):
         )
 
     def anchored(self, anchor: Callable[[Path], Path]) -> Self:
-        """The spec with its rubric file made relative to the experiment file."""
+        """Return the spec with its rubric file resolved by ``anchor``, relative to the experiment file."""
         is_file = self.rubric.endswith((".yaml", ".yml"))
         return self.model_copy(update={"rubric": str(anchor(Path(self.rubric)))}) if is_file else self
 
     def fault(self, name: str, judges: Mapping[str, JudgeSpec]) -> Fault | None:
-        """A rubric that is missing or wrong."""
+        """Return the problem of a missing or invalid rubric."""
         found = super().fault(name, judges)
         return found._replace(field="rubric") if found else None

@@ -75,9 +75,9 @@ def audit_rows(name: str, rater: Rater, services: Services) -> list[Row]:
     ]
 
 
-def rater_row(name: str, rater: Rater, services: Services) -> Row:
-    """Return the row that identifies a rater."""
-    identity = digest(rater.identity(services))
+def rater_row(name: str, rater: Rater, services: Services, plugin: Mapping[str, Any]) -> Row:
+    """Return the row that identifies a rater; ``plugin`` is its plug-in's part of the identity, if any."""
+    identity = digest(rater.identity(services) | dict(plugin))
     return {"rater": name, "kind": rater.kind, "identity": identity, "description": rater.description}
 
 

@@ -1,1 +1,1 @@
-"""Planning, scheduling and executing an experiment through the ledger."""
+"""Own execution: plan an experiment, schedule it by model residency, run it through the ledger, resume it."""

@@ -1,7 +1,7 @@
-"""Runs that need not be done again: the same work, with nothing failed, in a folder left as it was.
+"""Detect completed runs, which need no recomputation.
 
-The ledger notes what a finished run was made of and the digests of its files. The same command then compares
-those instead of asking the ledger for every item and counting everything anew.
+The ledger records what a completed run consisted of and the digests of its files. The same command compares
+these digests instead of looking up every item in the ledger and recomputing every result.
 """
 
 from __future__ import annotations
@@ -14,12 +14,16 @@ from typing import Any
 
 from aligner_bench.core.files import file_digest
 from aligner_bench.core.hashing import digest
+from aligner_bench.core.registry import plugin_sources, plugins_in
 from aligner_bench.core.types import Services
 from aligner_bench.store.ledger import Ledger
 
 
 def work_digest(experiment: Any, suites: Sequence[Any], services: Services) -> str:
-    """SHA-256 of everything that decides a run's files: experiment, suites, models, judges, and this code."""
+    """Return the SHA-256 of everything that decides a run's files.
+
+    Covers the experiment, suites, models, judges, and the code of this package.
+    """
     names = [*experiment.models, *experiment.inspectors]
     return digest(
         [
@@ -29,13 +33,14 @@ def work_digest(experiment: Any, suites: Sequence[Any], services: Services) -> s
             {name: services.identity(name) for name in names},
             {name: judge.identity(services) for name, judge in experiment.make_judges().items()},
             _code(),
+            [plugins_in(experiment), plugin_sources(experiment)],
         ]
     )
 
 
 @cache
 def _code() -> str:
-    """SHA-256 of this package's files: other code may count or draw differently."""
+    """Return the SHA-256 of this package's files: other code may compute or render differently."""
     package = Path(__file__).resolve().parents[1]
     total = hashlib.sha256()
     for path in sorted(p for p in package.rglob("*") if p.is_file() and "__pycache__" not in p.parts):
@@ -43,14 +48,14 @@ def _code() -> str:
     return total.hexdigest()
 
 
-def remember(ledger: Ledger, work: str, target: Path) -> None:
-    """Note that this folder holds this work, finished."""
+def record_completed(ledger: Ledger, work: str, target: Path) -> None:
+    """Record that ``target`` holds the completed run of ``work`` (a ``work_digest``)."""
     files = sorted(path.name for path in target.iterdir() if path.is_file())
     ledger.set_note(_key(work, target), _digests(target, files))
 
 
-def is_finished(ledger: Ledger, work: str, target: Path) -> bool:
-    """Does the folder hold this very work, every file as it was written?"""
+def is_completed(ledger: Ledger, work: str, target: Path) -> bool:
+    """Return whether ``target`` holds the completed run of ``work``, with every file unchanged."""
     noted: Mapping[str, str] | None = ledger.note(_key(work, target))
     return noted is not None and _digests(target, noted) == noted
 

@@ -1,9 +1,9 @@
-"""What a plan will take: calls, tokens and US dollars, before a tokenizer or a model is loaded.
+"""Estimate a plan's calls, tokens and US dollars, without loading a tokenizer or a model.
 
-The rule: a token for every four characters of what is read, 8 tokens a chat turn, and every answer as long as
-its token limit allows, both when it is written and when a corrector or a judge reads it. Correctors read
-their instruction too, for which 150 tokens are allowed. So it is a bound in nearly all cases; what is in the
-ledger already is not taken off.
+Rule: one token for every four characters read, 8 tokens per chat turn, and every answer as long as its
+token limit, both when it is written and when a corrector or a judge reads it. A corrector's instruction
+counts as 150 tokens. The estimate is an upper bound in nearly all cases; items already in the ledger are
+not subtracted.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from dataclasses import dataclass
 
 from aligner_bench.core.types import Decoding, Pair, Request
 from aligner_bench.engines.costs import CHARS_PER_TOKEN, FREE, KnownPrice, request_tokens
-from aligner_bench.judges.base import Asks
+from aligner_bench.judges.base import AsksModels
 from aligner_bench.suites.types import Prompt, Suite
 
 RULE = (
-    "at most: a token for 4 characters read, every answer as long as its limit; work in the ledger is not "
-    "taken off"
+    "upper bound: one token per 4 characters read, every answer as long as its limit; items in the ledger "
+    "are not subtracted"
 )
 _INSTRUCTION_TOKENS = 150
 Prices = Mapping[str, KnownPrice | None]
@@ -27,7 +27,7 @@ Prices = Mapping[str, KnownPrice | None]
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """Calls, tokens and US dollars of a stage, at most; ``usd`` is NaN where no price is known."""
+    """Upper bounds on the calls, tokens and US dollars of a stage; ``usd`` is NaN where no price is known."""
 
     calls: int = 0
     prompt_tokens: int = 0
@@ -47,7 +47,7 @@ NOTHING = Expected()
 
 
 def priced(prices: Prices, model: str, calls: int, read: int, written: int) -> Expected:
-    """The expectation of some calls of one model."""
+    """Return the estimate for ``calls`` calls of one model (tokens: ``read`` in, ``written`` out)."""
     known = prices.get(model, FREE)
     return Expected(calls, read, written, math.nan if known is None else known.price.cost(read, written))
 
@@ -55,7 +55,7 @@ def priced(prices: Prices, model: str, calls: int, read: int, written: int) -> E
 def answers(
     prices: Prices, model: str, suites: Sequence[Suite], decoding: Mapping[str, Decoding], samples: int
 ) -> Expected:
-    """Upstream answers: every prompt of every suite, ``samples`` times."""
+    """Return the estimate for upstream answers: every prompt of every suite, ``samples`` times."""
     read = sum(_question(prompt) for suite in suites for prompt in suite.prompts)
     written = sum(len(suite) * decoding[suite.name].max_new_tokens for suite in suites)
     return priced(prices, model, samples * sum(map(len, suites)), samples * read, samples * written)
@@ -64,7 +64,10 @@ def answers(
 def corrections(
     prices: Prices, model: str, suites: Sequence[Suite], decoding: Mapping[str, Decoding], each: int
 ) -> Expected:
-    """``each`` corrections of every answer by one model, which reads the question and the answer."""
+    """Return the estimate for ``each`` corrections of every answer by one model.
+
+    The model reads the question, the answer and its instruction.
+    """
     written = sum(len(suite) * decoding[suite.name].max_new_tokens for suite in suites)
     questions = sum(_question(prompt) for suite in suites for prompt in suite.prompts)
     n = sum(map(len, suites))
@@ -75,26 +78,32 @@ def corrections(
 def verdicts(
     prices: Prices, judge: object, pairs: Sequence[tuple[Suite, int]], decoding: Mapping[str, Decoding]
 ) -> Expected:
-    """A judge's verdicts on so many comparisons of each suite; nothing for a judge that asks no model."""
-    if not isinstance(judge, Asks):
+    """Return the estimate for a judge's verdicts; zero for a judge that calls no model.
+
+    ``pairs`` holds each suite and its number of comparisons.
+    """
+    if not isinstance(judge, AsksModels):
         return NOTHING
     total = NOTHING
     for suite, comparisons in pairs:
         long = "x" * (CHARS_PER_TOKEN * decoding[suite.name].max_new_tokens)
         for pair in _pairs(suite.prompts, long):
-            total += asked(prices, judge, pair, comparisons)
+            total += judged_pair(prices, judge, pair, comparisons)
     return total
 
 
 def audits(prices: Prices, judge: object, pairs: Sequence[Pair]) -> Expected:
-    """A judge's verdicts on pairs that are known word by word."""
-    if not isinstance(judge, Asks):
+    """Return the estimate for a judge's verdicts on pairs with known texts.
+
+    Zero for a judge that calls no model.
+    """
+    if not isinstance(judge, AsksModels):
         return NOTHING
-    return sum((asked(prices, judge, pair) for pair in pairs), NOTHING)
+    return sum((judged_pair(prices, judge, pair) for pair in pairs), NOTHING)
 
 
-def asked(prices: Prices, judge: Asks, pair: Pair, times: int = 1) -> Expected:
-    """One pair judged ``times`` times."""
+def judged_pair(prices: Prices, judge: AsksModels, pair: Pair, times: int = 1) -> Expected:
+    """Return the estimate for judging one pair ``times`` times."""
     total = NOTHING
     for model, request in judge.would_ask(pair):
         written = times * request.decoding.max_new_tokens

@@ -1,4 +1,4 @@
-"""An experiment becomes rows: upstream answers, corrections, verdicts, audits."""
+"""Execute an experiment: upstream answers, corrections, verdicts, ratings and audits as rows."""
 
 from __future__ import annotations
 
@@ -26,38 +26,39 @@ from aligner_bench.texts.match import matches
 Row = dict[str, Any]
 Place = tuple[Suite, Prompt]
 Store = Callable[[str, Sequence[Row]], None]
-"""Takes rows of the table of that name, as they come."""
+"""Receives rows of the named table as they are produced."""
 BLOCK = 8192
-"""Prompts that are carried through all stages together: what of a run is in memory at once."""
+"""Prompts per block; bounds peak memory."""
 
 
 def execute(experiment: Experiment, plan: Plan, bench: Workbench, store: Store) -> None:
-    """Run everything, block by block; items through the ledger, rows to ``store``."""
+    """Run all stages block by block; look items up in the ledger, pass rows to ``store``."""
     judges = experiment.make_judges()
     raters = {name: spec.make() for name, spec in experiment.raters.items()}
     blocks = _blocks(experiment, plan)
     bench.expect(len(blocks) * _phases(experiment) + 2)
     for places in blocks:
         _run_block(experiment, plan, places, judges, raters, bench, store)
-    bench.phase("judges and raters tried on what is known")
+    bench.phase("judge and rater audits")
     if experiment.canaries:
         store("canaries", [row for name, judge in judges.items() for row in canary_rows(name, judge, bench)])
     store("rater_audits", [row for name, rater in raters.items() for row in audit_rows(name, rater, bench)])
-    store("raters", [rater_row(name, rater, bench) for name, rater in raters.items()])
+    specs = experiment.raters
+    store("raters", [rater_row(name, r, bench, from_plugin(specs[name])) for name, r in raters.items()])
     store("audits", [row for name, judge in judges.items() for row in _audit(name, judge, bench)])
-    bench.phase("inspectors tried on known pairs")
+    bench.phase("inspector audits")
     store("inspectors", [row for name in experiment.inspectors for row in _held_out(experiment, name, bench)])
     store("judges", [_judge_row(experiment, name, judge, bench) for name, judge in judges.items()])
 
 
 def _phases(experiment: Experiment) -> int:
-    """Steps of one block: upstream answers, systems that do more, judges, raters."""
+    """Return the number of progress steps of one block: upstream answers, systems, judges, raters."""
     systems = sum(system.does_more for system in experiment.systems.values())
     return 1 + systems + len(experiment.judges) + len(experiment.raters)
 
 
 def _blocks(experiment: Experiment, plan: Plan) -> list[list[Place]]:
-    """All prompts in blocks; in one where an answer depends on the others of its suite."""
+    """Return all prompts in blocks; a single block where an answer depends on others of its suite."""
     places = [(suite, prompt) for suite in plan.suites for prompt in suite.prompts]
     whole = any(system.reads_whole_suites() for system in experiment.systems.values())
     size = len(places) if whole else BLOCK
@@ -100,21 +101,24 @@ def _run_block(
 
 
 def _judge_row(experiment: Experiment, name: str, judge: Judge, bench: Workbench) -> Row:
-    identity = judge.identity(bench) | from_plugin(experiment.judges[name])
+    spec = experiment.judges[name]
+    members = {m: from_plugin(experiment.judges[m]) for m in spec.members()}
+    held = {member: plugin for member, plugin in members.items() if plugin}
+    identity = judge.identity(bench) | from_plugin(spec) | ({"members_of_plugins": held} if held else {})
     return {
         "judge": name,
         "kind": identity["kind"],
         "identity": digest(identity),
         "description": judge.description,
-        # Recorded verdicts of a judge that nobody tried are no proof of anything.
+        # Recorded verdicts of a judge that was never audited show nothing about its power.
         "needs_audit": getattr(judge, "needs_audit", judge.audit_pairs > 0),
     }
 
 
 def _by_model(systems: Mapping[str, SystemSpec], bench: Workbench) -> list[str]:
-    """Systems in an order in which those that use the same weights follow each other.
+    """Return the system names, ordered so that systems with the same weights are adjacent.
 
-    Those that go on with an upstream's come first, the latest upstream's before the others: it is loaded.
+    Systems that use an upstream's weights come first, the last loaded upstream's before the others.
     """
     used = {name: sorted(s.corrects.used("model")) if s.corrects else [] for name, s in systems.items()}
     upstreams = dict.fromkeys(system.upstream for system in systems.values())
@@ -129,7 +133,7 @@ Upstream = dict[tuple[str, int, int, int], Completion]
 def _upstream_answers(
     experiment: Experiment, plan: Plan, places: Sequence[Place], bench: Workbench
 ) -> Upstream:
-    """(model, seed, sample, place) -> completion; one call a model, over all suites and systems."""
+    """Return completions by (model, seed, sample, place); one call per model for all suites and systems."""
     wanted: dict[str, dict[tuple[int, int], None]] = {}
     for system in experiment.systems.values():
         wanted.setdefault(system.upstream, {}).update(dict.fromkeys(system.samples(experiment.seed)))
@@ -249,7 +253,7 @@ def _verdicts(
     answers: dict[str, list[Answer]],
     bench: Workbench,
 ) -> list[Row]:
-    """Every comparison by every judge; all pairs of a judge go through it at once."""
+    """Return the verdicts of every comparison by every judge; each judge gets all its pairs in one call."""
     rows: list[Row] = []
     for judge_name, judge in judges.items():
         bench.phase(f"judge {judge_name}")
@@ -293,7 +297,10 @@ def _verdict_row(judge: str, job: tuple[str, str, int], places: Sequence[Place],
 
 
 def _audit(name: str, judge: Judge, bench: Workbench) -> list[Row]:
-    """The judge's verdicts on packaged pairs whose winner is known; ``candidate`` is the better answer."""
+    """Return the judge's verdicts on packaged pairs with a known winner.
+
+    ``candidate`` is the better answer.
+    """
     if judge.audit_pairs == 0:
         return []
     pairs = audit_pairs(judge)
@@ -305,7 +312,10 @@ def _audit(name: str, judge: Judge, bench: Workbench) -> list[Row]:
 
 
 def _held_out(experiment: Experiment, name: str, bench: Workbench) -> list[Row]:
-    """An inspector's scores of held-out pairs: of its own criterion, or of all for a model of the user's."""
+    """Return an inspector's scores of held-out pairs.
+
+    A packaged inspector is tested on its own criterion, a model of the user's on all criteria.
+    """
     own = experiment.inspectors[name].criterion
     pairs = [pair for c in ([own] if own else PACKAGED) for pair in packaged_pairs(c, "held_out")]
     scores = bench.score(name, [(p.prompt, text) for p in pairs for text in (p.worse, p.better)])

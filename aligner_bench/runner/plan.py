@@ -1,4 +1,4 @@
-"""What a run will do: how many items of which model, in which order, and what effect it could find."""
+"""Plan a run: items per model, their order, and the detectable effect."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from aligner_bench.suites.use import SuiteUse
 
 @dataclass(frozen=True, slots=True)
 class PlannedStage:
-    """Items of one model or judge. ``at_most`` marks an upper bound: who acts is decided on the way."""
+    """Items of one model or judge; ``at_most`` marks an upper bound where scores decide who acts."""
 
     stage: str
     name: str
@@ -35,10 +35,10 @@ class PlannedStage:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The suites as they will be used and the stages in the order in which they run.
+    """The suites, and the stages in execution order.
 
-    ``cells``: win rates that will come out, one a comparison, judge and suite (one a category where the
-    published table that is repeated has one a category).
+    ``cells`` is the number of win rates that the run yields: one per comparison, judge and suite (per
+    category where the published table that is repeated has one per category).
     """
 
     suites: tuple[Suite, ...]
@@ -50,7 +50,7 @@ class Plan:
 
 
 def _decoding(experiment: Experiment, use: SuiteUse) -> Decoding:
-    """The one decoding profile of a suite: the experiment's, with the suite's token limit."""
+    """Return the decoding profile of a suite: the experiment's, with the suite's token limit."""
     if use.max_new_tokens is None:
         return experiment.decoding
     return experiment.decoding.model_copy(update={"max_new_tokens": use.max_new_tokens})
@@ -59,10 +59,11 @@ def _decoding(experiment: Experiment, use: SuiteUse) -> Decoding:
 def make_plan(
     experiment: Experiment, data_dir: Path | None = None, suites: tuple[Suite, ...] | None = None
 ) -> Plan:
-    """Count everything; load no model, write nothing. ``suites``: the experiment's, where they are loaded.
+    """Count all items of a run without loading a model or writing a file.
 
-    The detectable effect is for a difference from 0.5 at 80 % power and a standard deviation of 0.5,
-    the largest that preferences can have.
+    ``suites`` are the experiment's suites where they are already loaded. The detectable effect is for a
+    difference from 0.5 at 80 % power and a standard deviation of 0.5, the largest that preferences can
+    have.
     """
     from aligner_bench.stats.power import mde
 
@@ -81,7 +82,7 @@ def make_plan(
 
 
 def _cells(experiment: Experiment, suites: Sequence[Suite]) -> int:
-    """Cells of the published table that is repeated; else comparisons by judges on suites."""
+    """Return the number of win rates: cells of the published table, else comparisons x judges x suites."""
     if experiment.paper is not None:
         return len(cells(experiment.paper, experiment.pairs(), [suite.name for suite in suites]))
     return sum(
@@ -155,7 +156,10 @@ def _judge_stages(
 def _rater_stages(
     experiment: Experiment, suites: Sequence[Suite], decoding: Mapping[str, Decoding]
 ) -> list[PlannedStage]:
-    """Every answer, and the upstream's before each correction; equal texts are rated once."""
+    """Yield one stage per rater: every answer, and the upstream's before each correction.
+
+    Equal texts are rated once.
+    """
     stages, prices = [], experiment.known_prices()
     corrected = sum(system.corrects is not None for system in experiment.systems.values())
     each = len(experiment.systems) + corrected
@@ -171,16 +175,19 @@ def _rater_stages(
 
 
 def audit_pairs(judge: Judge) -> list[Pair]:
-    """The packaged pairs with a known winner that a judge is tried on; the candidate is the better answer."""
+    """Return the packaged pairs with a known winner that a judge is audited on.
+
+    The candidate is the better answer.
+    """
     share = -(-judge.audit_pairs // len(PACKAGED))
     known = [pair for criterion in PACKAGED for pair in packaged_pairs(criterion, "held_out")[:share]]
     return [Pair(p.pair_id, p.prompt, p.better, p.worse) for p in known[: judge.audit_pairs]]
 
 
 def judges_suite(experiment: Experiment, judge: str, named: Sequence[str], suite: Suite) -> bool:
-    """Does this judge judge this suite in a comparison that names ``named`` judges (none: all)?
+    """Return whether a judge judges a suite in a comparison that names ``named`` judges (empty: all).
 
-    An ensemble judges where all its members can, and its members where it does.
+    An ensemble judges the suites that all its members can judge; a member judges where its ensemble does.
     """
     spec = experiment.judges[judge]
     if spec.members():
@@ -193,7 +200,7 @@ def judges_suite(experiment: Experiment, judge: str, named: Sequence[str], suite
 
 
 def _ensembles_of(experiment: Experiment, judge: str, suite: Suite) -> list[str]:
-    """The ensembles of which a judge is a member and which judge this suite."""
+    """Return the ensembles that have the judge as a member and judge this suite."""
     return [
         name
         for name, spec in experiment.judges.items()

@@ -1,4 +1,4 @@
-"""A plan in its published shape: what ``plan --format json`` prints."""
+"""The published form of a plan, which ``plan --format json`` prints."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from typing import Literal
 from pydantic import Field
 
 from aligner_bench.engines.costs import FREE, KnownPrice
+from aligner_bench.engines.memory import GIB
 from aligner_bench.experiment.experiment import Experiment
 from aligner_bench.results.number import Published
 from aligner_bench.runner.estimate import NOTHING, RULE, Expected
 from aligner_bench.runner.plan import Plan
-from aligner_bench.runner.schedule import GIB, loaded_models
+from aligner_bench.runner.schedule import loaded_models
 
 
 class Taken(Published):
-    """Calls, tokens and US dollars, at most."""
+    """Upper bounds on calls, tokens and US dollars."""
 
     calls: int
     prompt_tokens: int
@@ -25,7 +26,7 @@ class Taken(Published):
 
     @classmethod
     def of(cls, expected: Expected) -> Taken:
-        """The same as plain data; NaN becomes None."""
+        """Convert an estimate to plain data; NaN becomes None."""
         usd = None if math.isnan(expected.usd) else expected.usd
         return cls(
             calls=expected.calls,
@@ -36,7 +37,7 @@ class Taken(Published):
 
 
 class PlanSuite(Published):
-    """A suite and what its prompts can show."""
+    """A suite and the effect that its prompts can detect."""
 
     suite: str
     n: int
@@ -46,7 +47,7 @@ class PlanSuite(Published):
 
 
 class PlanStage(Published):
-    """One stage, in the order in which they run."""
+    """One stage of the plan, in execution order."""
 
     stage: str
     name: str = Field(description="model, inspector, judge or rater")
@@ -57,7 +58,7 @@ class PlanStage(Published):
 
 
 class PlanModel(Published):
-    """What is loaded once for all its items, in the order of first use."""
+    """One set of weights and all its items, in the order of first use."""
 
     names: list[str] = Field(description="models or inspectors; several where they are the same weights")
     items: int
@@ -65,7 +66,7 @@ class PlanModel(Published):
 
 
 class PlanReport(Published):
-    """A whole plan."""
+    """A complete plan."""
 
     schema_version: Literal[1] = 1
     experiment: str
@@ -85,7 +86,7 @@ class PlanReport(Published):
 
 
 def plan_report(experiment: Experiment, plan: Plan) -> PlanReport:
-    """The plan with its totals and the prices behind them."""
+    """Return the plan with its totals and the prices used."""
     prices = experiment.known_prices()
     return PlanReport(
         experiment=experiment.name,

@@ -1,8 +1,8 @@
-"""Which models are in memory: each is loaded once, and leaves only where the next one would not fit.
+"""Keep models in memory: load each once, evict only where the next one would not fit.
 
-The least needed leaves first: the one with the fewest items still planned, then the one that was used longest
-ago. Sizes are estimates made before loading (`aligner_bench.engines.memory`); engines that hold no weights
-count nothing and never leave.
+The model with the fewest items still planned is evicted first; among equals, the least recently used. Sizes
+are estimated before loading (`aligner_bench.engines.memory`); engines that hold no weights count as zero
+and are never evicted.
 """
 
 from __future__ import annotations
@@ -14,37 +14,40 @@ from typing import Any
 
 from aligner_bench.core.errors import UsageError
 from aligner_bench.core.hashing import digest
-from aligner_bench.engines.memory import total_memory
+from aligner_bench.engines.memory import GIB, total_memory
 
-_USABLE = 0.9  # of all memory, where the user sets no limit
+_USABLE = 0.9  # share of all memory, where the user sets no limit
 
 
 def weights_key(identity: Mapping[str, Any]) -> str:
-    """The key of a model's weights in memory: models that differ in their prompts' form alone share it."""
+    """Return the key of a model's weights in memory.
+
+    Models that differ only in the form of their prompts share a key.
+    """
     return digest({name: value for name, value in identity.items() if name != "chat"})
 
 
 @dataclass
-class _Held:
+class _Entry:
     name: str
-    thing: Any
+    instance: Any
     size: int
     used: int
     loaded: bool = True
 
 
 class Residency:
-    """Loaded models by key. ``budget`` is in bytes; left out, most of the device's memory."""
+    """Loaded models by key; ``budget`` is in bytes (default: most of the device's memory)."""
 
     def __init__(self, budget: int | None = None) -> None:
         self._budget = budget
-        self._held: dict[str, _Held] = {}
+        self._entries: dict[str, _Entry] = {}
         self._clock = 0
         self._planned: dict[str, int] = {}
         self.loads: dict[str, int] = {}
-        """How often each model was loaded, by the name that first asked for it."""
+        """Loads per model, by the name that first used it."""
         self.unloads: dict[str, int] = {}
-        """How often each had to leave for another."""
+        """Evictions per model."""
 
     @property
     def budget(self) -> int:
@@ -52,68 +55,68 @@ class Residency:
         return self._budget if self._budget is not None else int(_USABLE * total_memory())
 
     def plan(self, items: Mapping[str, int]) -> None:
-        """How many items each model will get, by key; later calls add to it."""
+        """Add to the number of items planned for each key."""
         for key, count in items.items():
             self._planned[key] = self._planned.get(key, 0) + count
 
-    def done(self, key: str, items: int) -> None:
-        """So many of a model's items are finished."""
+    def complete(self, key: str, items: int) -> None:
+        """Subtract completed items from those planned for a key."""
         self._planned[key] = max(0, self._planned.get(key, 0) - items)
 
     def get(self, key: str, name: str, size: int, make: Callable[[], Any]) -> Any:
-        """The loaded thing of a key: the one that is there, or a new one from ``make`` once there is room.
+        """Return the object of a key: the existing one, or a new one from ``make`` once it fits.
 
-        What ``make`` gives may have ``load`` and ``unload``. UsageError where it can never fit.
+        The object may have methods ``load`` and ``unload``. Raises UsageError where it can never fit.
         """
         self._clock += 1
-        held = self._held.get(key)
-        if held is None or not held.loaded:
+        entry = self._entries.get(key)
+        if entry is None or not entry.loaded:
             self._make_room(name, size)
-            thing = held.thing if held else make()
-            if hasattr(thing, "limit_memory"):
-                thing.limit_memory(self._budget)
-            if hasattr(thing, "load"):
-                thing.load()
+            instance = entry.instance if entry else make()
+            if hasattr(instance, "limit_memory"):
+                instance.limit_memory(self._budget)
+            if hasattr(instance, "load"):
+                instance.load()
             self.loads[name] = self.loads.get(name, 0) + 1
-            held = self._held[key] = _Held(name, thing, size, self._clock)
-        held.used = self._clock
-        return held.thing
+            entry = self._entries[key] = _Entry(name, instance, size, self._clock)
+        entry.used = self._clock
+        return entry.instance
 
-    def known(self, key: str) -> Any:
-        """What was made under a key, loaded or not; None where nothing was."""
-        return self._held[key].thing if key in self._held else None
+    def find(self, key: str) -> Any:
+        """Return the object made under a key, loaded or not; None if there is none."""
+        return self._entries[key].instance if key in self._entries else None
 
-    def things(self) -> list[Any]:
-        """All that was made, loaded or not."""
-        return [held.thing for held in self._held.values()]
+    def instances(self) -> list[Any]:
+        """Return all objects made, loaded or not."""
+        return [entry.instance for entry in self._entries.values()]
 
     def named(self, name: str) -> Any:
-        """What was made for a name; KeyError where nothing was."""
-        return {held.name: held.thing for held in self._held.values()}[name]
+        """Return the object made for a name. Raises KeyError if there is none."""
+        return {entry.name: entry.instance for entry in self._entries.values()}[name]
 
     def resident(self) -> dict[str, int]:
-        """Estimated bytes of what is loaded, by name."""
-        return {held.name: held.size for held in self._held.values() if held.loaded}
+        """Return the estimated bytes of each loaded object, by name."""
+        return {entry.name: entry.size for entry in self._entries.values() if entry.loaded}
 
     def _make_room(self, name: str, size: int) -> None:
         if size > self.budget:
             raise UsageError(
-                f"model {name} needs about {size / 2**30:.1f} GiB, more than the "
-                f"{self.budget / 2**30:.1f} GiB that models may take; raise --memory, or choose a smaller "
+                f"model {name} needs about {size / GIB:.1f} GiB, more than the "
+                f"{self.budget / GIB:.1f} GiB that models may take; raise --memory, or choose a smaller "
                 "model or dtype"
             )
         while size and sum(self.resident().values()) + size > self.budget:
-            leaving = min(
-                (item for item in self._held.items() if item[1].loaded and item[1].size),
+            evicted = min(
+                (item for item in self._entries.items() if item[1].loaded and item[1].size),
                 key=lambda item: (self._planned.get(item[0], 0), item[1].used),
             )
-            self._unload(*leaving)
+            self._evict(*evicted)
 
-    def _unload(self, key: str, held: _Held) -> None:
-        self.unloads[held.name] = self.unloads.get(held.name, 0) + 1
-        if hasattr(held.thing, "unload"):
-            held.thing.unload()
-            held.loaded = False
+    def _evict(self, key: str, entry: _Entry) -> None:
+        self.unloads[entry.name] = self.unloads.get(entry.name, 0) + 1
+        if hasattr(entry.instance, "unload"):
+            entry.instance.unload()
+            entry.loaded = False
         else:
-            del self._held[key]
+            del self._entries[key]
         gc.collect()

@@ -7,19 +7,28 @@ from contextlib import closing
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aligner_bench.core.cache import cache_dir
 from aligner_bench.core.errors import UsageError
 from aligner_bench.core.hardware import hardware
+from aligner_bench.core.registry import plugins_in
+from aligner_bench.engines.base import make_engine
+from aligner_bench.engines.costs import Spending, check_limit
 from aligner_bench.experiment.experiment import Experiment
+from aligner_bench.experiment.profiles import FAIR, PROFILES
+from aligner_bench.inspectors.base import inspector_identity
+from aligner_bench.papers.spec import cells
 from aligner_bench.results.facts import Facts
+from aligner_bench.runner.completed import is_completed, record_completed, work_digest
+from aligner_bench.runner.execute import execute
+from aligner_bench.runner.plan import Plan, make_plan
+from aligner_bench.runner.progress import Progress
+from aligner_bench.runner.schedule import memory_limit, planned_items
+from aligner_bench.runner.workbench import Workbench
 from aligner_bench.runs import Run, check_target, finish
+from aligner_bench.store.ledger import Ledger
 from aligner_bench.store.tables import Draft
-
-if TYPE_CHECKING:
-    from aligner_bench.runner.plan import Plan
-    from aligner_bench.runner.workbench import Progress, Workbench
 
 _PACKAGES = ("aligner-bench", "torch", "transformers", "numpy", "scipy", "pyarrow")
 
@@ -35,33 +44,27 @@ def run(
     max_cost: float | None = None,
     memory: float | None = None,
 ) -> Run:
-    """Execute an experiment; finished items come from the ledger, new ones go into it.
+    """Execute an experiment; reuse the ledger's items and store new ones in it.
 
-    Nothing is written, and no folder made, before suites, models and plan are known to be sound. A run
-    folder of another experiment is not replaced unless ``overwrite`` says so. ``max_cost`` (US dollars, else
-    the experiment's) ends the run with a BudgetError before it is passed. ``memory`` (GiB) is what loaded
-    models may take together, else most of what the device has.
+    Nothing is written before suites, models and plan have been checked. The run folder of another
+    experiment is not replaced unless ``overwrite`` is true. ``max_cost`` (US dollars; default: the
+    experiment's) ends the run with a BudgetError before it is exceeded. ``memory`` (GiB) limits what loaded
+    models may take together (default: most of the device's memory).
     """
-    from aligner_bench.engines.costs import Purse, check_limit
-    from aligner_bench.runner.completed import is_finished, remember, work_digest
-    from aligner_bench.runner.execute import execute
-    from aligner_bench.runner.plan import make_plan
-    from aligner_bench.runner.schedule import memory_limit, planned_items
-    from aligner_bench.runner.workbench import Workbench
-    from aligner_bench.store.ledger import Ledger
-
     limit = memory_limit(memory)
     target = Path(out) if out else Path("runs") / experiment.name
     check_target(target, experiment.hash(), overwrite)
-    purse = Purse(experiment.known_prices(), experiment.max_cost if max_cost is None else max_cost)
-    check_limit(purse.prices, purse.limit)
+    spending = Spending(experiment.known_prices(), experiment.max_cost if max_cost is None else max_cost)
+    check_limit(spending.prices, spending.limit)
     suites = experiment.load_suites(data_dir)
     _check_models(experiment)
     started = datetime.now(UTC)
     with Ledger(ledger or cache_dir() / "ledger.sqlite") as book:
-        bench = Workbench(experiment.anchored_models(), experiment.inspectors, book, progress, purse, limit)
+        bench = Workbench(
+            experiment.anchored_models(), experiment.inspectors, book, progress, spending, limit
+        )
         work = work_digest(experiment, suites, bench)
-        if is_finished(book, work, target):
+        if is_completed(book, work, target):
             return Run(target, nothing_to_do=True)
         plan = make_plan(experiment, suites=suites)
         bench.plan(planned_items(plan, experiment))
@@ -69,18 +72,15 @@ def run(
             execute(experiment, plan, bench, draft.add)
             draft.finish()
         manifest = _manifest(experiment, _facts(experiment, plan), bench, started)
-        del plan, bench, suites  # counting a large run needs the room
+        del plan, bench, suites  # release memory before large results are computed
         finished = finish(target, manifest)
         if not draft.failed:
-            remember(book, work, target)
+            record_completed(book, work, target)
     return finished
 
 
 def _check_models(experiment: Experiment) -> None:
-    """Every model's identity, before anything is made: a missing file or package ends here."""
-    from aligner_bench.engines.base import make_engine
-    from aligner_bench.inspectors.base import inspector_identity
-
+    """Find every model's identity before work starts. Raises UsageError for a missing file or package."""
     engines = {name: make_engine(spec) for name, spec in experiment.anchored_models().items()}
     for engine in engines.values():
         engine.identity()
@@ -128,9 +128,10 @@ def _ensembles(experiment: Experiment) -> dict[str, list[str]]:
 
 
 def _paper(experiment: Experiment, plan: Plan) -> dict[str, Any] | None:
-    """The published table that is repeated, with its cells, so that later editions of it change no result."""
-    from aligner_bench.papers.spec import cells
+    """Return the published table that is repeated.
 
+    The run stores its cells, so that later editions of the table change no result.
+    """
     if experiment.paper is None:
         return None
     found = cells(experiment.paper, experiment.pairs(), [suite.name for suite in plan.suites])
@@ -138,17 +139,13 @@ def _paper(experiment: Experiment, plan: Plan) -> dict[str, Any] | None:
 
 
 def _profile(experiment: Experiment) -> list[str]:
-    """What a profile that is not fair does to the two sides."""
-    from aligner_bench.experiment.profiles import FAIR, PROFILES
-
+    """Return the sentence on a profile other than ``fair``: how it treats the two sides."""
     profile = PROFILES[experiment.profile]
     return [] if profile is FAIR else [f"Profile {experiment.profile}: {profile.words}."]
 
 
 def _weights(experiment: Experiment) -> list[str]:
-    """What engines say of the weights of each model: quantised ones are another model."""
-    from aligner_bench.engines.base import make_engine
-
+    """Return what engines report on each model's weights, such as quantisation."""
     said = {
         name: getattr(make_engine(spec), "weights_note", str)()
         for name, spec in experiment.anchored_models().items()
@@ -157,7 +154,7 @@ def _weights(experiment: Experiment) -> list[str]:
 
 
 def _own_judges(experiment: Experiment) -> list[str]:
-    """A warning for each judge that scores with the inspectors by which a system was steered."""
+    """Return a warning for each judge that uses the inspectors which steered a system."""
     notes = []
     for judge, spec in experiment.judges.items():
         used = set(spec.inspects())
@@ -177,11 +174,12 @@ def _manifest(experiment: Experiment, facts: Facts, bench: Workbench, started: d
         "started": started.isoformat(timespec="seconds"),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": round((datetime.now(UTC) - started).total_seconds(), 1),
-        "ledger": {"done": bench.done, "reused": bench.reused},
-        "spent": bench.purse.summary(),
+        "ledger": {"done": bench.computed, "reused": bench.reused},
+        "spent": bench.spending.summary(),
         "model_loads": bench.loads,
         "model_unloads": bench.residency.unloads,
         "engines": bench.engine_facts(),
+        "plugins": plugins_in(experiment),
         "versions": {"python": platform.python_version(), **_versions()},
         "hardware": hardware(),
     }

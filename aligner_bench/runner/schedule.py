@@ -1,4 +1,4 @@
-"""The plan by model: how often each is used, what it takes in memory, and whether all fit together."""
+"""Schedule by model: how often each is used, its memory, and whether all fit together."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, NamedTuple
 from aligner_bench.core.errors import UsageError
 from aligner_bench.core.hashing import digest
 from aligner_bench.engines.base import ModelSpec, make_engine
+from aligner_bench.engines.memory import GIB
 from aligner_bench.inspectors.base import inspector_identity
+from aligner_bench.inspectors.classifier import classifier_bytes
 from aligner_bench.runner.residency import weights_key
 
 if TYPE_CHECKING:
     from aligner_bench.experiment.experiment import Experiment
     from aligner_bench.runner.plan import Plan
 
-GIB = 2**30
-
 
 class Loaded(NamedTuple):
-    """Names of one set of weights, the items planned for it, and its estimated bytes (None: unknown)."""
+    """One set of weights: its names, planned items, and estimated bytes (None: unknown)."""
 
     names: tuple[str, ...]
     items: int
@@ -26,7 +26,7 @@ class Loaded(NamedTuple):
 
 
 def memory_limit(gib: float | None) -> int | None:
-    """Bytes of ``--memory``; UsageError where it is not above 0."""
+    """Return the bytes of ``--memory``. Raises UsageError where it is not above 0."""
     if gib is None:
         return None
     if not gib > 0:
@@ -35,7 +35,10 @@ def memory_limit(gib: float | None) -> int | None:
 
 
 def planned_items(plan: Plan, experiment: Experiment) -> dict[str, int]:
-    """Items of each model and inspector over all stages, an upper bound where who acts is decided later."""
+    """Return the items of each model and inspector over all stages.
+
+    An upper bound where scores decide who acts.
+    """
     named = {*experiment.models, *experiment.inspectors}
     items: dict[str, int] = {}
     for stage in plan.stages:
@@ -45,7 +48,7 @@ def planned_items(plan: Plan, experiment: Experiment) -> dict[str, int]:
 
 
 def loaded_models(plan: Plan, experiment: Experiment) -> list[Loaded]:
-    """What a run loads, in the order of first use; two names for the same weights are loaded once."""
+    """Return what a run loads, in the order of first use; names of the same weights are merged."""
     found: dict[str, Loaded] = {}
     for name, count in planned_items(plan, experiment).items():
         key, size = _weights(experiment, name)
@@ -55,13 +58,11 @@ def loaded_models(plan: Plan, experiment: Experiment) -> list[Loaded]:
 
 
 def _weights(experiment: Experiment, name: str) -> tuple[str, int | None]:
-    """What tells one set of weights from another, and its bytes: 0 for none here, None where unknown.
+    """Return a key for a set of weights, and its bytes (0: none on this machine; None: unknown).
 
-    A plan can be made where models or their engines are not: what cannot be found is shown without a size,
-    and a model whose engine is not installed is shown by itself.
+    Planning works where models or their engines are missing: a model that is not found is listed without a
+    size, and a model whose engine is not installed is listed by itself.
     """
-    from aligner_bench.inspectors.classifier import classifier_bytes
-
     try:
         if name in experiment.inspectors:
             inspector = experiment.inspectors[name]

@@ -1,17 +1,11 @@
-"""The services behind correctors and judges: every item goes through the ledger, in fixed batches.
-
-Batches are cut from the *whole* list of items before the ledger is asked, and a batch is stored in one
-transaction. A resumed run therefore computes exactly the batches an undisturbed one would have, and gives
-the same bytes. Engines that stream have no batches: their results are stored as they come.
-"""
+"""The services of correctors and judges: models and inspectors by name, behind the ledger."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from itertools import groupby, islice
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
+from dataclasses import asdict, replace
+from typing import Any, cast
 
 from aligner_bench.core.errors import UsageError, nearest
 from aligner_bench.core.hashing import digest
@@ -35,98 +29,27 @@ from aligner_bench.engines.base import (
     StreamingEngine,
     make_engine,
 )
-from aligner_bench.engines.costs import Purse, price_of
+from aligner_bench.engines.costs import Spending, price_of
 from aligner_bench.inspectors.backbone import families
 from aligner_bench.inspectors.base import InspectorSpec, inspector_identity
+from aligner_bench.inspectors.classifier import Classifier, classifier_bytes
+from aligner_bench.runner.progress import Progress, Silent
 from aligner_bench.runner.residency import Residency, weights_key
+from aligner_bench.runner.stages import ItemT, ResultT, Stage, StageRunner
 from aligner_bench.store.ledger import Ledger
 
-if TYPE_CHECKING:
-    from aligner_bench.inspectors.classifier import Classifier
-
-ItemT = TypeVar("ItemT")
-ResultT = TypeVar("ResultT")
-_WINDOW = 4096  # items of like size from which an engine cuts its batches
 _RANKER_BUNDLE = 4  # batches that a pair ranker gets at once; a kill loses at most these
 
 
-class Progress(Protocol):
-    """Told of every batch: what was asked for, what the ledger had, what was done."""
-
-    def phase(self, number: int, of: int, title: str) -> None:
-        """A step of the run begins, the ``number``-th of ``of``."""
-
-    def begin(self, stage: str, name: str, items: int, known: int) -> None:
-        """A group of items of one model begins; ``known`` of them are in the ledger."""
-
-    def advance(self, items: int, tokens: int, usd: float = 0.0) -> None:
-        """A batch is finished and stored; ``usd`` is what the whole run has spent so far."""
-
-    def end(self) -> None:
-        """The group is finished."""
-
-
-class Silent:
-    """Progress that says nothing."""
-
-    def phase(self, number: int, of: int, title: str) -> None:
-        """Nothing."""
-
-    def begin(self, stage: str, name: str, items: int, known: int) -> None:
-        """Nothing."""
-
-    def advance(self, items: int, tokens: int, usd: float = 0.0) -> None:
-        """Nothing."""
-
-    def end(self) -> None:
-        """Nothing."""
-
-
-@dataclass
-class _Stage(Generic[ItemT, ResultT]):
-    """One kind of work on one model: how its items are named, batched, computed and stored."""
-
-    name: str
-    model: str
-    batch_size: int
-    key: Callable[[ItemT], str]
-    group: Callable[[ItemT], str]  # only items of one group share a batch
-    size: Callable[[ItemT], int]  # items of like size share a batch
-    run: Callable[[Sequence[ItemT]], list[ResultT]]
-    encode: Callable[[ResultT], Any]
-    decode: Callable[[Any], ResultT]
-    keep: Callable[[ResultT], bool] = lambda _: True
-    tokens: Callable[[ResultT], int] = lambda _: 0
-    at_most: Callable[[ItemT], float] = lambda _: 0.0  # US dollars that an item may cost
-    cost: Callable[[ItemT, ResultT], float] = lambda _, __: 0.0  # and what it did cost
-    # Instead of batches, where the engine streams: all items at once, and results as they come.
-    flow: Callable[[Mapping[str, ItemT], Hooks], Iterator[Mapping[str, ResultT]]] | None = None
-    # Instead of batch_size, where the engine knows better: indices of the items that share a batch.
-    cut: Callable[[Sequence[ItemT]], list[list[int]]] | None = None
-
-    def batches(self, items: Mapping[str, ItemT]) -> Iterator[list[str]]:
-        """Keys of all items in batches that depend on the items alone."""
-
-        def rank(key: str) -> tuple[str, int, str]:
-            return self.group(items[key]), self.size(items[key]), key
-
-        for _, group in groupby(sorted(items, key=rank), key=lambda key: self.group(items[key])):
-            while batch := list(islice(group, self.batch_size if self.cut is None else _WINDOW)):
-                if self.cut is None:
-                    yield batch
-                else:
-                    yield from ([batch[i] for i in part] for part in self.cut([items[k] for k in batch]))
-
-
 def _plain(completion: Completion) -> dict[str, Any]:
-    """What the ledger keeps: no cost, for prices change and answers do not."""
+    """Return the ledger's form of a completion, without its cost: prices change, answers do not."""
     return {name: value for name, value in asdict(completion).items() if name not in ("cost", "logprobs")} | (
         {"logprobs": [dict(top) for top in completion.logprobs]} if completion.logprobs else {}
     )
 
 
 class Workbench:
-    """Models and inspectors by name, loaded at most once each, with the ledger before them."""
+    """Models and inspectors by name, each loaded at most once, behind the ledger."""
 
     def __init__(
         self,
@@ -134,49 +57,57 @@ class Workbench:
         inspectors: Mapping[str, InspectorSpec],
         ledger: Ledger,
         progress: Progress | None = None,
-        purse: Purse | None = None,
+        spending: Spending | None = None,
         memory: int | None = None,
     ) -> None:
         self._models = models
-        self.purse = purse or Purse({name: price_of(spec) for name, spec in models.items()})
+        self.spending = spending or Spending({name: price_of(spec) for name, spec in models.items()})
         self._inspectors = inspectors
-        self._ledger = ledger
         self._progress = progress or Silent()
+        self._stages = StageRunner(ledger, self._progress, self.spending)
         self.residency = Residency(memory)
         self._families: dict[str, tuple[str, ...]] = {}
         self._facts: dict[str, dict[str, Any]] | None = None
         self._identities: dict[str, dict[str, Any]] = {}
         self._phase = self._phases = 0
-        self.done: dict[str, int] = {}
-        self.reused: dict[str, int] = {}
 
     def expect(self, phases: int) -> None:
-        """How many steps the work has, for the progress."""
+        """Set the number of progress steps."""
         self._phases = phases
 
     def phase(self, title: str) -> None:
-        """The next step begins."""
+        """Begin the next progress step."""
         self._phase += 1
         self._progress.phase(self._phase, max(self._phases, self._phase), title)
 
     @property
+    def computed(self) -> dict[str, int]:
+        """Items computed, by stage."""
+        return self._stages.computed
+
+    @property
+    def reused(self) -> dict[str, int]:
+        """Items reused from the ledger, by stage."""
+        return self._stages.reused
+
+    @property
     def loads(self) -> dict[str, int]:
-        """How often each model was loaded."""
+        """Loads per model."""
         return self.residency.loads
 
     def plan(self, items: Mapping[str, int]) -> None:
-        """How many items each model or inspector will get: who has most to do leaves memory last."""
+        """Register how many items each model or inspector will get; the most used is evicted last."""
         for name, count in items.items():
             self.residency.plan({self.place(name): count})
 
     def place(self, name: str) -> str:
-        """The key under which a model or inspector is held in memory."""
+        """Return the key under which a model or inspector is held in memory."""
         if name not in self._inspectors:
             return weights_key(self.identity(name))
         return digest([self.identity(member) for member in self._family(name)])
 
     def identity(self, name: str) -> dict[str, Any]:
-        """What defines a model or an inspector."""
+        """Return the identity of a model or inspector. Raises UsageError for an unknown name."""
         if name not in self._identities:
             if name in self._inspectors:
                 self._identities[name] = inspector_identity(self._inspectors[name])
@@ -186,10 +117,13 @@ class Workbench:
         return self._identities[name]
 
     def complete(self, model: str, requests: Sequence[Request]) -> list[Completion]:
-        """Completions in the order of the requests. Failed items are not kept: a rerun tries them again."""
+        """Return completions in the order of the requests.
+
+        Failed items are not stored: a rerun computes them again.
+        """
         identity = self.identity(model)
         by_item = not self._model(model).live
-        stage = _Stage[Request, Completion](
+        stage = Stage[Request, Completion](
             "complete",
             model,
             self._model(model).items_at_once,
@@ -201,20 +135,20 @@ class Workbench:
             decode=lambda value: Completion(**value),
             keep=lambda completion: completion.status != "error",
             tokens=lambda completion: completion.completion_tokens,
-            at_most=lambda request: self.purse.at_most(model, request),
-            cost=lambda _, completion: self.purse.cost_of(model, completion),
-            flow=self._completions(model) if self._streams(model) else None,
+            at_most=lambda request: self.spending.at_most(model, request),
+            cost=lambda _, completion: self.spending.cost_of(model, completion),
+            stream=self._completions(model) if self._streams(model) else None,
             cut=(lambda batch: self._cutter(model).cut(batch)) if self._cuts(model) else None,
         )
         found = self._through(stage, self._in_form(model, requests))
-        return [replace(completion, cost=self.purse.cost_of(model, completion)) for completion in found]
+        return [replace(completion, cost=self.spending.cost_of(model, completion)) for completion in found]
 
     def choose(
         self, model: str, requests: Sequence[Request], choices: Sequence[str]
     ) -> list[dict[str, float]]:
-        """Probability of each choice as the next token."""
+        """Return the probability of each choice as the next token, in the order of the requests."""
         identity = self.identity(model)
-        stage = _Stage[Request, dict[str, float]](
+        stage = Stage[Request, dict[str, float]](
             "choose",
             model,
             self._model(model).choices_at_once,
@@ -224,21 +158,21 @@ class Workbench:
             run=lambda batch: self._engine(model).choose(batch, choices),
             encode=dict,
             decode=dict,
-            keep=bool,  # an empty mapping is a call that failed
-            # The probabilities come without a count of tokens, so what they cost is estimated.
-            at_most=lambda request: self.purse.at_most(model, request, 1),
-            cost=lambda request, _: self.purse.at_most(model, request, 1),
-            flow=self._choices(model, choices) if self._streams(model) else None,
+            keep=bool,  # an empty mapping is a failed call
+            # Probabilities come without token counts, so their cost is estimated.
+            at_most=lambda request: self.spending.at_most(model, request, 1),
+            cost=lambda request, _: self.spending.at_most(model, request, 1),
+            stream=self._choices(model, choices) if self._streams(model) else None,
             cut=(lambda batch: self._cutter(model).cut(batch, 1)) if self._cuts(model) else None,
         )
         found = self._through(stage, self._in_form(model, requests))
-        costs = [self.purse.at_most(model, request, 1) for request in requests]
+        costs = [self.spending.at_most(model, request, 1) for request in requests]
         return [Chosen.of(chosen, cost) for chosen, cost in zip(found, costs, strict=True)]
 
     def score(self, inspector: str, pairs: Sequence[tuple[str, str]]) -> list[Score]:
-        """Scores of (prompt, answer) pairs, in their order."""
+        """Return scores of (prompt, answer) pairs, in their order."""
         identity = self.identity(inspector)
-        stage = _Stage[tuple[str, str], Score](
+        stage = Stage[tuple[str, str], Score](
             "score",
             inspector,
             self._inspectors[inspector].batch_size or DEFAULT_BATCH,
@@ -253,9 +187,9 @@ class Workbench:
         return self._through(stage, pairs)
 
     def rank(self, ranker: Ranker, pairs: Sequence[PairText]) -> list[PairLogit]:
-        """Logits of a pair ranker. It cuts its own batches, by token length; here they are only bundled."""
+        """Return the logits of a pair ranker, which forms its own batches by token length."""
         identity = ranker.identity()
-        stage = _Stage[PairText, PairLogit](
+        stage = Stage[PairText, PairLogit](
             "rank",
             ranker.model,
             _RANKER_BUNDLE * ranker.batch_size,
@@ -269,96 +203,30 @@ class Workbench:
         )
         return self._through(stage, pairs)
 
-    def _through(self, stage: _Stage[ItemT, ResultT], items: Sequence[ItemT]) -> list[ResultT]:
-        """Results in the order of the items: from the ledger, or computed, batch by batch, and stored."""
-        keys = [stage.key(item) for item in items]
-        unique = dict(zip(keys, items, strict=True))
-        found = {key: stage.decode(value) for key, value in self._ledger.get(unique).items()}
-        self.reused[stage.name] = self.reused.get(stage.name, 0) + len(found)
-        if len(found) < len(unique):
-            self._progress.begin(stage.name, stage.model, len(unique), len(found))
-            if stage.flow is not None:
-                found |= self._flow(stage, {key: unique[key] for key in unique if key not in found})
-            else:
-                found |= self._in_batches(stage, unique, found)
-            self._progress.end()
+    def _through(self, stage: Stage[ItemT, ResultT], items: Sequence[ItemT]) -> list[ResultT]:
+        """Return the stage's results in the order of the items, and update the residency's plan."""
+        results = self._stages.run(stage, items)
         if stage.model in self._models or stage.model in self._inspectors:
-            self.residency.done(self.place(stage.model), len(items))
-        return [found[key] for key in keys]
-
-    def _in_batches(
-        self, stage: _Stage[ItemT, ResultT], unique: Mapping[str, ItemT], known: Mapping[str, ResultT]
-    ) -> dict[str, ResultT]:
-        found: dict[str, ResultT] = {}
-        for batch in stage.batches(unique):
-            missing = {key: unique[key] for key in batch if key not in known}
-            if missing:
-                allowed = self._affordable(stage, missing)
-                found |= self._compute(stage, allowed)
-                if len(allowed) < len(missing):
-                    raise self.purse.stop()
-        return found
-
-    def _flow(self, stage: _Stage[ItemT, ResultT], missing: Mapping[str, ItemT]) -> dict[str, ResultT]:
-        """Everything missing through one stream, each bundle stored before the next is asked for."""
-        assert stage.flow is not None
-        found: dict[str, ResultT] = {}
-        hooks = Hooks(
-            may_start=lambda key: self.purse.reserve(stage.at_most(missing[key])),
-            finished=lambda key, done: self.purse.settle(
-                stage.at_most(missing[key]), self.purse.cost_of(stage.model, done)
-            ),
-            notes=self._ledger,
-        )
-        for bundle in stage.flow(missing, hooks):
-            self._store(stage, bundle)
-            found |= bundle
-        if len(found) < len(missing):
-            raise self.purse.stop()
-        return found
-
-    def _store(self, stage: _Stage[ItemT, ResultT], fresh: Mapping[str, ResultT]) -> None:
-        kept = {key: stage.encode(result) for key, result in fresh.items() if stage.keep(result)}
-        self._ledger.put(stage.name, kept)
-        self.done[stage.name] = self.done.get(stage.name, 0) + len(fresh)
-        tokens = sum(stage.tokens(result) for result in fresh.values())
-        self._progress.advance(len(fresh), tokens, self.purse.spent)
-
-    def _affordable(self, stage: _Stage[ItemT, ResultT], batch: Mapping[str, ItemT]) -> dict[str, ItemT]:
-        """The items of a batch that may start, what they can cost set aside; all of them without a limit."""
-        allowed = {}
-        for key, item in batch.items():
-            if not self.purse.reserve(stage.at_most(item)):
-                break
-            allowed[key] = item
-        return allowed
-
-    def _compute(self, stage: _Stage[ItemT, ResultT], batch: Mapping[str, ItemT]) -> dict[str, ResultT]:
-        if not batch:
-            return {}
-        fresh = dict(zip(batch, stage.run(list(batch.values())), strict=True))
-        for key, result in fresh.items():
-            self.purse.settle(stage.at_most(batch[key]), stage.cost(batch[key], result))
-        self._store(stage, fresh)
-        return fresh
+            self.residency.complete(self.place(stage.model), len(items))
+        return results
 
     def close(self) -> None:
-        """Give back what engines hold beyond their memory: servers, devices. Their facts stay known."""
+        """Release servers and devices that engines hold. Facts about engines stay available."""
         self._facts = self.engine_facts()
-        for engine in self.residency.things():
+        for engine in self.residency.instances():
             getattr(engine, "close", lambda: None)()
 
     def engine_facts(self) -> dict[str, dict[str, Any]]:
-        """What the engines that were used have to say of their work, by model."""
+        """Return the facts that the used engines report, by model."""
         if self._facts is not None:
             return self._facts
         used = [name for name in self.loads if name in self._models]
-        engines = {name: self.residency.known(self.place(name)) for name in used}
+        engines = {name: self.residency.find(self.place(name)) for name in used}
         facts: dict[str, dict[str, Any]] = {n: getattr(e, "facts", dict)() for n, e in engines.items()}
         return {name: said for name, said in facts.items() if said}
 
     def _in_form(self, model: str, requests: Sequence[Request]) -> Sequence[Request]:
-        """The requests without the chat template where the model is used without one."""
+        """Return the requests without the chat template where the model is used without one."""
         return requests if self._model(model).chat else [replace(r, chat=False) for r in requests]
 
     def _streams(self, model: str) -> bool:
@@ -388,7 +256,7 @@ class Workbench:
         return self._models[name]
 
     def _engine(self, name: str) -> Engine:
-        # Two names for the same weights are one model in memory; without its template, requests say so.
+        # Two names for the same weights share one model in memory; requests carry the chat flag.
         spec, key = self._model(name), self.place(name)
 
         def make() -> Engine:
@@ -404,7 +272,7 @@ class Workbench:
         return ranker
 
     def _scores(self, inspector: str, pairs: Sequence[tuple[str, str]]) -> list[Score]:
-        """One inspector's scores. Those of others that share its encoder come with them, and are kept."""
+        """Return one inspector's scores; those of others that share its encoder are stored too."""
         family = self._family(inspector)
         heads = dict(zip(family, self._classifier(family).score_all(pairs), strict=True))
         for sibling in family:
@@ -414,14 +282,9 @@ class Workbench:
 
     def _keep_scores(self, name: str, pairs: Sequence[tuple[str, str]], scores: Sequence[Score]) -> None:
         keys = [_score_key(self.identity(name), pair) for pair in pairs]
-        known = self._ledger.get(keys)
-        fresh = {k: asdict(score) for k, score in zip(keys, scores, strict=True) if k not in known}
-        self._ledger.put("score", fresh)
-        self.done["score"] = self.done.get("score", 0) + len(fresh)
+        self._stages.add("score", {k: asdict(score) for k, score in zip(keys, scores, strict=True)})
 
     def _classifier(self, family: tuple[str, ...]) -> Classifier:
-        from aligner_bench.inspectors.classifier import Classifier, classifier_bytes
-
         specs = [self._inspectors[name] for name in family]
         key = digest([self.identity(name) for name in family])
         classifier: Classifier = self.residency.get(
@@ -430,7 +293,7 @@ class Workbench:
         return classifier
 
     def _family(self, name: str) -> tuple[str, ...]:
-        """The inspectors that share this one's encoder, itself among them, in declared order."""
+        """Return the inspectors that share this one's encoder, including itself, in declared order."""
         if name not in self._families:
             self._families |= families(self._inspectors)
         return self._families[name]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
+from aligner_bench.core.errors import UsageError
 from aligner_bench.core.hashing import canonical_json, sha256_text
 
 
@@ -68,6 +69,18 @@ class Suite:
     subset: str | None = None
     approximate: bool = False
     note: str = ""
+
+    @classmethod
+    def of(cls, name: str, prompts: Iterable[Prompt], *, version: str, licence: str, source: str) -> Suite:
+        """A suite of these prompts, hashed, its categories sorted. UsageError for a repeated id."""
+        held = tuple(prompts)
+        ids = Counter(prompt.prompt_id for prompt in held)
+        twice = next((prompt_id for prompt_id, count in ids.items() if count > 1), None)
+        if twice is not None:
+            raise UsageError(f"suite {name}: prompt_id {twice!r} is used {ids[twice]} times; expected once")
+        categories = tuple(sorted({prompt.category for prompt in held}))
+        hashed = content_hash(prompt.content_digest() for prompt in held)
+        return cls(name, version, licence, source, hashed, held, categories)
 
     def __len__(self) -> int:
         return len(self.prompts)

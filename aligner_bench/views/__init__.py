@@ -1,1 +1,1 @@
-"""Own the views for people and CI. Views compute nothing: every number comes from ``results``."""
+"""Own the views for people and CI, which compute nothing: every number comes from ``results``."""

@@ -106,7 +106,7 @@ def test_a_traceback_holds_no_secret(echo, home):
         from pathlib import Path
         import aligner_bench
         from aligner_bench.experiment import Experiment
-        from aligner_bench.runner.workbench import Silent
+        from aligner_bench.runner.progress import Silent
 
         class Crash(Silent):
             def advance(self, *args):

@@ -109,7 +109,7 @@ def test_every_annotator_loads_or_says_in_one_line_what_it_needs():
     assert "name one of them, as in alpaca_farm/" in refused["alpaca_farm"]
     assert "5 pairs in one prompt" in refused["alpaca_farm_greedy_gpt4"]
     assert load_annotator("alpaca_farm/davinci003_2").model == "text-davinci-003"
-    with pytest.raises(UsageError, match="'tokens_to_avoid', which is not here"):
+    with pytest.raises(UsageError, match="'tokens_to_avoid', which is not supported"):
         load_annotator("alpaca_farm/gpt4_4")
 
 
@@ -334,7 +334,7 @@ def test_long_answers_are_cut_and_counted(tmp_path):
     ("judge", "problem"),
     [
         ("{kind: alpaca_eval, annotator: weighted_alpaca_eval_gpt4_turb}", "did you mean"),
-        ("{kind: alpaca_eval, annotator: claude_2}", "is asked through anthropic_completions"),
+        ("{kind: alpaca_eval, annotator: claude_2}", "is called through anthropic_completions"),
         ("{kind: alpaca_eval, annotator: alpaca_farm_greedy_gpt4}", "5 pairs in one prompt"),
         (f"{{kind: alpaca_eval, annotator: {GPT4}, model: curent}}", "did you mean 'current'?"),
         (f"{{kind: alpaca_eval, annotator: {GPT4}, order: once}}", "judges.gpt.order"),

@@ -212,7 +212,7 @@ def test_a_prompt_edited_by_one_character_is_another_judge(tmp_path, cli):
         ("names: better", "names: bigger", "mine.yaml:9: names: input should be 'better' or 'worse'"),
         ("{answer_b}", "{answer}", "user: expected {answer_b} once, found it 0 times"),
         ("A: {answer_a}", "A: {answer_a} {answer_a}", "user: expected {answer_a} once, found it 2 times"),
-        ("[[A]], [[B]]", "[[A]]", "tags: '[[B]]' is not asked for in system or user"),
+        ("[[A]], [[B]]", "[[A]]", "tags: '[[B]]' does not occur in system or user"),
         ('tie: "[[=]]"', 'tie: "[[A]]"', "mine.yaml:"),
         ("decoding: {max_new_tokens: 50}", "decoding: {max_tokens: 50}", "did you mean 'max_new_tokens'?"),
         (

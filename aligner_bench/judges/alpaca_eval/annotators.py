@@ -1,6 +1,6 @@
 """The annotators of the installed alpaca-eval package, read as data.
 
-The package is found but not imported: importing it takes seconds, needs setuptools below 81, and would bring
+The package is found but not imported: importing it takes seconds, needs setuptools below 81, and would use
 its own client. A config names a prompt, a model, decoding options and a parser; all of these are read here.
 """
 
@@ -24,10 +24,10 @@ from aligner_bench.judges.alpaca_eval.parsers import Parser, make_parser
 
 _START, _END = "<|im_start|>", "<|im_end|>"
 _SLOTS = ("instruction", "output_1", "output_2")
-_OURS = "openai_completions"  # what our own client stands in for
+_OURS = "openai_completions"  # clients that the openai engine replaces
 _LENGTHS = ("max_tokens", "max_new_tokens", "max_tokens_to_sample")
 _READ = frozenset({*_LENGTHS, "model_name", "temperature", "top_p", "logprobs", "top_logprobs"})
-# What concerns AlpacaEval's own clients, prices and hardware, and not what is asked.
+# Options of AlpacaEval's own clients, prices and hardware, which do not change the prompt.
 _ASIDE = frozenset(
     {"requires_chatml", "is_chatml_prompt", "is_chat", "price_per_token", "client_kwargs", "model_kwargs"}
     | {"batch_size", "num_procs", "client_function_name", "is_strip"}
@@ -37,11 +37,11 @@ _SENT = frozenset({"tools", "tool_choice", "functions", "function_call", "logit_
 
 @dataclass(frozen=True, slots=True)
 class Annotator:
-    """One annotator: what it asks, of which model, and how it reads the reply.
+    """An annotator: its prompt, its model, and the parser of its reply.
 
     ``turns`` are (role, text with slots); a single turn without a role is a plain prompt. ``problem`` says
-    why the annotator's own model cannot be reached from here; another model can be put in its place.
-    ``shuffled``: AlpacaEval draws its order of the answers; a few always show the reference first.
+    why the annotator's own model cannot be called; another model can replace it. ``shuffled``: AlpacaEval
+    draws its order of the answers; a few annotators always show the reference first.
     """
 
     name: str
@@ -58,11 +58,11 @@ class Annotator:
 
     @property
     def chat(self) -> bool:
-        """Has the prompt the form of a chat?"""
+        """Whether the prompt is in chat format."""
         return self.turns[0][0] != ""
 
     def identity(self) -> dict[str, Any]:
-        """The prompt's text, decoding, and parser; not the model."""
+        """Return the prompt's text, decoding, and parser, without the model."""
         return {
             "annotator": self.name,
             "turns": [list(turn) for turn in self.turns],
@@ -73,9 +73,9 @@ class Annotator:
         }
 
     def rendered(self, instruction: str, output_1: str, output_2: str) -> list[tuple[str, str]]:
-        """The turns with their slots filled.
+        """Return the turns with their slots filled.
 
-        Texts are put in after the turns are told apart, in one pass: no answer can open a turn or be taken
+        Texts are inserted in one pass after the turns are separated: no answer can open a turn or be taken
         for a slot, as it could in AlpacaEval.
         """
         texts = dict(zip(_SLOTS, (instruction, output_1, output_2), strict=True))
@@ -84,7 +84,7 @@ class Annotator:
 
 
 def evaluators_dir() -> Path:
-    """The package's folder of annotators; MissingExtraError where it is not installed."""
+    """Return the package's folder of annotators. Raises MissingExtraError where it is not installed."""
     found = find_spec("alpaca_eval")
     for place in (found.submodule_search_locations or ()) if found else ():
         folder = Path(place) / "evaluators_configs"
@@ -94,15 +94,15 @@ def evaluators_dir() -> Path:
 
 
 def annotator_names() -> list[str]:
-    """Every annotator folder of the installed package."""
+    """Return the name of every annotator folder of the installed package."""
     return sorted(folder.name for folder in evaluators_dir().iterdir() if _config_file(folder))
 
 
 @lru_cache
 def load_annotator(name: str) -> Annotator:
-    """An annotator by its folder's name, or one of a pool by ``FOLDER/ENTRY``.
+    """Return an annotator by its folder's name, or one of a pool by ``FOLDER/ENTRY``.
 
-    UsageError, one line, for an unknown name and for an annotator that needs what is not here.
+    Raises UsageError for an unknown name, and for an annotator with a missing requirement.
     """
     folder, _, entry = name.partition("/")
     if folder not in annotator_names():
@@ -124,7 +124,7 @@ def load_annotator(name: str) -> Annotator:
 
 
 def nearest_entry(entry: str, entries: Mapping[str, Any]) -> str:
-    """The entry of a pool that comes nearest to a name, else its first one that asks for one pair."""
+    """Return the pool's entry nearest to a name, else its first one that judges a single pair."""
     if entry in entries:
         return entry
     alone = [name for name, config in entries.items() if config.get("batch_size", 1) == 1]
@@ -139,12 +139,12 @@ def _config_file(folder: Path) -> Path | None:
 def _annotator(name: str, config: Mapping[str, Any]) -> Annotator:
     if config.get("batch_size", 1) != 1:
         raise UsageError(
-            f"asks for {config['batch_size']} pairs in one prompt; here every pair is asked alone"
+            f"judges {config['batch_size']} pairs in one prompt; only one pair per prompt is supported"
         )
     options = dict(config.get("completions_kwargs") or {})
     unknown = sorted(set(options) - _READ - _ASIDE - _SENT)
     if unknown:
-        raise UsageError(f"needs the completion option {unknown[0]!r}, which is not here")
+        raise UsageError(f"needs the completion option {unknown[0]!r}, which is not supported")
     parser = str(config.get("fn_completion_parser", "regex_parser"))
     arguments = dict(config.get("completion_parser_kwargs") or {})
     sent = {key: options[key] for key in sorted(_SENT & set(options))}
@@ -164,10 +164,10 @@ def _annotator(name: str, config: Mapping[str, Any]) -> Annotator:
 
 
 def _problem(config: Mapping[str, Any], options: Mapping[str, Any]) -> str:
-    """Why our client cannot reach the annotator's own model."""
+    """Return why the openai engine cannot call the annotator's own model; empty if it can."""
     function = config.get("fn_completions", _OURS)
     if function != _OURS:
-        return f"is asked through {function}"
+        return f"is called through {function}"
     model = str(options.get("model_name", ""))
     if "base_url" in (options.get("client_kwargs") or {}):
         return f"is served at {options['client_kwargs']['base_url']}"
@@ -187,7 +187,7 @@ def _decoding(options: Mapping[str, Any]) -> Decoding:
 
 
 def _turns(template: str) -> tuple[tuple[str, str], ...]:
-    """The prompt's turns, told apart before any text is put in."""
+    """Return the prompt's turns, separated before any text is inserted."""
     text = read_text_file(evaluators_dir() / template, "a prompt").strip()
     for slot in _SLOTS:
         if text.count("{" + slot + "}") != 1:
@@ -202,5 +202,5 @@ def _turns(template: str) -> tuple[tuple[str, str], ...]:
 
 def _turn(text: str) -> tuple[str, str]:
     role, _, content = text.partition("\n")
-    # "system name=example_user" marks an example: such a turn is a system's, as AlpacaEval sends it.
+    # "system name=example_user" marks an example: AlpacaEval sends such a turn as a system turn.
     return role.split()[0], content.split(_END, 1)[0].strip()

@@ -1,9 +1,9 @@
-"""The ``alpaca_eval`` judge: an annotator of AlpacaEval through our own client.
+"""The ``alpaca_eval`` judge: an annotator of AlpacaEval, called through this package's engines.
 
-AlpacaEval calls the reference's answer ``output_1`` and the evaluated model's ``output_2``, shows them in one
-order, drawn by the instruction, and stores a preference from 1 to 2 for the second. Here the candidate is
-``output_2``, the baseline ``output_1``, and preferences are for the candidate, from 0 to 1. Both orders are
-asked unless ``order: alpaca_eval`` wants AlpacaEval's own.
+AlpacaEval calls the reference's answer ``output_1`` and the evaluated model's ``output_2``, shows them in
+one order, drawn by the instruction, and stores a preference from 1 to 2 for the second. Here the candidate
+is ``output_2``, the baseline ``output_1``, and preferences are for the candidate, from 0 to 1. Both orders
+are judged unless ``order: alpaca_eval`` requests AlpacaEval's own.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ from aligner_bench.judges.prompted import BOTH, Asking, Order, PromptedJudge, Re
 
 
 class AlpacaEvalContract:
-    """One annotator's prompt and parser."""
+    """An annotator's prompt and parser."""
 
     def __init__(self, annotator: Annotator, order: Literal["both", "alpaca_eval"] = "both") -> None:
         self.annotator = annotator
         self._order = order
 
     def identity(self) -> dict[str, Any]:
-        """The annotator as it was read, and the orders that are asked."""
+        """Return the annotator's identity and the orders judged."""
         return {"order": self._order, **self.annotator.identity()}
 
     def orders(self, pair: Pair) -> tuple[Order, ...]:
-        """Both, or the one that AlpacaEval would show."""
+        """Return both orders, or the one that AlpacaEval would show."""
         if self._order == "both":
             return BOTH
         switched = self.annotator.shuffled and is_switched(pair.prompt)
         return ("candidate_first",) if switched else ("baseline_first",)
 
     def request(self, pair: Pair, first: str, second: str) -> Request:
-        """AlpacaEval's prompt, with the answer shown first as its output_1."""
+        """Return AlpacaEval's prompt, with the answer shown first as its output_1."""
         annotator = self.annotator
         *before, (_, last) = annotator.rendered(pair.prompt, first, second)
         return Request(
@@ -55,7 +55,7 @@ class AlpacaEvalContract:
         )
 
     def read(self, completion: Completion) -> Reading:
-        """AlpacaEval's preference, from 1 for the first to 2 for the second, turned around to 1 to 0."""
+        """Return AlpacaEval's preference, converted from 1 (first) to 2 (second) into 1 to 0."""
         said = shown(completion.text)
         try:
             found = preference(self.annotator.parser, completion)
@@ -66,7 +66,7 @@ class AlpacaEvalContract:
 
 
 def is_switched(instruction: str, seed: int = 0) -> bool:
-    """Does AlpacaEval show the evaluated model's answer first? (papers.md 7, golden vector 10.)"""
+    """Return whether AlpacaEval shows the evaluated model's answer first (papers.md 7, vector 10)."""
     return random.Random(f"is_switched_outputs{instruction}{seed}").choices([False, True])[0]
 
 
@@ -78,16 +78,16 @@ class AlpacaEvalSpec(JudgeSpec):
 
     annotator: str = Field("weighted_alpaca_eval_gpt4_turbo", description="a folder of evaluators_configs")
     model: ModelName | None = Field(
-        None, description="a model of this experiment under the annotator; without it the annotator's own"
+        None, description="a model of this experiment; default: the annotator's own"
     )
     order: Literal["both", "alpaca_eval"] = Field(
-        "both", description="alpaca_eval: one order a prompt, drawn as AlpacaEval draws it"
+        "both", description="alpaca_eval: one order per prompt, drawn as by AlpacaEval"
     )
     max_answer_chars: int | None = Field(None, ge=1, description="longer answers are cut, and counted")
     audit_pairs: int = Field(24, ge=0, description="pairs with a known winner to test it on")
 
     def make(self, context: JudgeContext) -> Judge:
-        """The judge, with a model of the experiment or the annotator's own."""
+        """Return the judge, with a model of the experiment or the annotator's own."""
         annotator = load_annotator(self.annotator)
         name = self.model or next(iter(self.own_models()))
         models = context.models
@@ -103,27 +103,27 @@ class AlpacaEvalSpec(JudgeSpec):
         )
 
     def reads_probabilities(self) -> bool:
-        """Some annotators read log-probabilities."""
+        """Return whether the annotator's parser reads log-probabilities."""
         return load_annotator(self.annotator).top_logprobs > 0
 
     def own_models(self) -> dict[str, ModelSpec]:
-        """The annotator's own model, as one of OpenAI's API. UsageError where it is none of theirs."""
+        """Return the annotator's own model, if it is one of OpenAI's API. Raises UsageError otherwise."""
         if self.model is not None:
             return {}
         annotator = load_annotator(self.annotator)
         if annotator.problem:
             raise UsageError(
-                f"annotator {self.annotator}: its model {annotator.model} {annotator.problem}, not here: "
-                "put a model of this experiment under it with model:"
+                f"annotator {self.annotator}: its model {annotator.model} {annotator.problem}, "
+                "which is not supported; name a model of this experiment with model:"
             )
         own = {"engine": "openai", "model": annotator.model, "chat": annotator.chat}
         return {annotator.model: ModelSpec.model_validate(own)}
 
     def fault(self, name: str, judges: Mapping[str, JudgeSpec]) -> Fault | None:
-        """An annotator that is unknown or cannot be used."""
+        """Return the problem of an unknown or unusable annotator."""
         found = super().fault(name, judges)
         return found._replace(field="annotator") if found else None
 
     def stand_in(self, model: str, names: Mapping[str, str]) -> Self:
-        """The annotator over the experiment's own stand-in model."""
+        """Return the annotator over the experiment's own stand-in model."""
         return self if self.model is not None else self.model_copy(update={"model": model})

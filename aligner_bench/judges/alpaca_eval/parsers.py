@@ -1,8 +1,8 @@
-"""AlpacaEval's completion parsers by their meaning: a reply becomes a number from 1 (first) to 2 (second).
+"""AlpacaEval's completion parsers: convert a reply to a number from 1 (first) to 2 (second).
 
-The rules are those of ``alpaca_eval.completion_parsers`` (0.6.6), one function a parser. Each takes a text, a
-list that an earlier parser made, or (for log-probabilities) the whole completion, and returns a list with one
-entry a judged pair; one pair is asked at a time, so anything but one entry is no annotation.
+The rules are those of ``alpaca_eval.completion_parsers`` (0.6.6), one function per parser. Each takes a
+text, a list from an earlier parser, or (for log-probabilities) the whole completion, and returns a list
+with one entry per judged pair; one pair is judged at a time, so anything but one entry is no annotation.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from aligner_bench.core.errors import UsageError, nearest
 from aligner_bench.core.types import Completion
 
 TIE = 1.5
-_LONGEST = 50_000  # characters of a reply that are parsed at all
+_LONGEST = 50_000  # characters of a reply that are parsed
 _NO_LIMIT = -math.inf
 Parser = Callable[[Any], list[Any]]
 
@@ -30,11 +30,11 @@ class NoAnnotationError(Exception):
 
 
 def make_parser(name: str, arguments: Mapping[str, Any]) -> Parser:
-    """A parser by AlpacaEval's name. UsageError for a name or an argument that we do not have."""
+    """Return a parser by AlpacaEval's name. Raises UsageError for an unknown name or argument."""
     if name == "pipeline_meta_parser":
         return _pipeline(arguments)
     if name not in _PARSERS:
-        raise UsageError(f"needs the parser {name!r}, which is not here; {nearest(name, _PARSERS)}")
+        raise UsageError(f"needs the parser {name!r}, which is not supported; {nearest(name, _PARSERS)}")
     function, allowed = _PARSERS[name]
     unknown = set(arguments) - set(allowed)
     if unknown:
@@ -46,13 +46,16 @@ def make_parser(name: str, arguments: Mapping[str, Any]) -> Parser:
 
 
 def preference(parser: Parser, reply: Any) -> float:
-    """The number of one reply, from 1 (the first answer is better) to 2; NoAnnotationError for none."""
+    """Return a reply's number, from 1 (the first answer is better) to 2.
+
+    Raises NoAnnotationError where there is none.
+    """
     try:
         found = parser(reply)
     except NoAnnotationError:
         raise
     except (ValueError, TypeError, KeyError, IndexError, SyntaxError, RecursionError, MemoryError) as error:
-        raise NoAnnotationError(f"not in the form that was asked for ({type(error).__name__})") from None
+        raise NoAnnotationError(f"not in the requested form ({type(error).__name__})") from None
     if len(found) != 1:
         raise NoAnnotationError(f"{len(found)} preferences, not one")
     [value] = found
@@ -75,10 +78,10 @@ def _text(reply: Any) -> str:
 
 
 def _regex_parser(arguments: Mapping[str, Any]) -> Parser:
-    """Which expression matches first, again and again through the text."""
+    """Parse the expressions that match, from left to right through the text."""
     try:
         with warnings.catch_warnings():
-            # "[[A]]" is a set of characters to Python; AlpacaEval reads it so, too.
+            # "[[A]]" is a character set in Python; AlpacaEval reads it in the same way.
             warnings.simplefilter("ignore", FutureWarning)
             patterns = {key: re.compile(value) for key, value in dict(arguments["outputs_to_match"]).items()}
     except (KeyError, TypeError, ValueError, re.error) as error:
@@ -95,7 +98,7 @@ def _regex(reply: Any, patterns: Mapping[Any, re.Pattern[str]]) -> list[Any]:
         ]
         if not matches:
             return found
-        # The earliest match; of several at one place, the one whose expression is named first.
+        # The earliest match; among several at one position, the expression named first.
         _, key, end = min(matches, key=lambda match: match[0])
         found.append(key)
         if end == 0:
@@ -104,7 +107,7 @@ def _regex(reply: Any, patterns: Mapping[Any, re.Pattern[str]]) -> list[Any]:
 
 
 def _lmsys(reply: Any) -> list[Any]:
-    """Two scores on the first line, for the first and the second answer."""
+    """Return two scores on the first line, for the first and the second answer."""
     scores = _text(reply).split("\n")[0].replace(",", " ").split(" ")
     if len(scores) != 2:
         raise NoAnnotationError("the first line does not hold two scores")
@@ -115,7 +118,7 @@ def _lmsys(reply: Any) -> list[Any]:
 
 
 def _ranking(reply: Any, model_1_name: str = "model_1") -> list[Any]:
-    """A list of models with their ranks; that of the first model is the preference."""
+    """Return the first model's rank from a list of models with their ranks."""
     ranks = ast.literal_eval(_text(reply).strip()) if isinstance(reply, str | Completion) else reply
     found = [entry["rank"] for entry in ranks if entry["model"] == model_1_name]
     if not found or found[0] not in (1, 2):
@@ -124,7 +127,7 @@ def _ranking(reply: Any, model_1_name: str = "model_1") -> list[Any]:
 
 
 def _json(reply: Any, annotation_key: str | None) -> list[Any]:
-    """One field of a JSON object, or of each in a list; a block fenced as json goes before the rest."""
+    """Return one field of a JSON object, or of each in a list; a fenced json block is preferred."""
     text = _text(reply)
     fenced = re.search(r"```json(.*?)```", text, re.DOTALL)
     value = json.loads(fenced.group(1) if fenced else text)
@@ -133,13 +136,13 @@ def _json(reply: Any, annotation_key: str | None) -> list[Any]:
 
 
 def _eval(reply: Any) -> list[Any]:
-    """A Python literal."""
+    """Return a Python literal."""
     value = ast.literal_eval(_text(reply).strip())
     return value if isinstance(value, list) else [value]
 
 
 def _replace(reply: Any, replacer: Mapping[Any, Any], default_replacer: Any = "auto") -> list[Any]:
-    """The reply looked up in a table; without an entry it stays, or becomes the default."""
+    """Return the table's value for the reply; without one, the default or the reply itself."""
     value = reply.text if isinstance(reply, Completion) else reply
     return [replacer.get(value, value if default_replacer == "auto" else default_replacer)]
 
@@ -151,7 +154,10 @@ def _logprob(
     is_binarize: bool = True,
     log_prob_index: int | str = "batch",
 ) -> list[Any]:
-    """2 - P(first's token) / P(either token), of the top log-probabilities; a token not among them has 0."""
+    """Return 2 - P(first's token) / P(either token), from the top log-probabilities.
+
+    A token that is not among them has probability 0.
+    """
     if not isinstance(reply, Completion) or not reply.logprobs:
         raise NoAnnotationError("no log-probabilities came with the reply")
     places = reply.logprobs if log_prob_index == "batch" else [reply.logprobs[int(log_prob_index)]]
@@ -173,7 +179,7 @@ def _weighed(top: Mapping[str, float], first: str, tokens: Sequence[str], binary
 
 
 def _pipeline(arguments: Mapping[str, Any]) -> Parser:
-    """Parsers one after another, each on every entry that the one before it found."""
+    """Return the results of several parsers in sequence, each applied to every entry of the last."""
     parsers = [make_parser(name, given or {}) for name, given in arguments["parsers_to_kwargs"].items()]
 
     def run(reply: Any) -> list[Any]:

@@ -1,10 +1,10 @@
-"""DeBERTa's disentangled attention without its gathers: the same numbers, quicker, most so on long texts.
+"""DeBERTa's disentangled attention without gathers: equal numbers, computed faster on long texts.
 
 A score is q_i k_j + q_i r(i - j) + k_j s(i - j), all over sqrt(3 d) (He et al. 2021, arXiv 2006.03654, eq.
-4), where r and s depend on the distance only through its bucket. transformers looks both up for every
-(i, j) with index tensors of that size. Here the two tables are spelt out by distance, once a layer (2L - 1
-rows), so that q r' and k s' are matrix products and "place i, distance i - j" is a view of them with other
-strides. It goes block by block, for what fits a cache is quicker.
+4), where r and s depend on the distance only through its bucket. transformers looks both up for every (i,
+j) with index tensors of that size. Here the two tables are expanded by distance, once per layer (2L - 1
+rows), so that q r' and k s' are matrix products and "position i, distance i - j" is a view of them with
+other strides. The computation is blocked to fit the processor's cache.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-_PIECE = 1 << 19  # numbers in the largest temporary on a CPU: about a cache full, and few heads at a time
+_PIECE = 1 << 19  # numbers in the largest temporary on a CPU: about the cache size
 _PIECE_GPU = 1 << 28
-_BLOCK, _BLOCK_GPU = 64, 512  # places whose distances are spelt out at once
+_BLOCK, _BLOCK_GPU = 64, 512  # positions whose distances are expanded at once
 
 
 def supported(config: Any) -> bool:
-    """Is this the DeBERTa-v3 form of the network (shared position keys, both terms, no convolution)?"""
+    """Return whether the network has DeBERTa-v3's form (shared position keys, both terms, no convolution)."""
     return (
         bool(getattr(config, "relative_attention", False))
         and bool(getattr(config, "share_att_key", False))
@@ -28,7 +28,7 @@ def supported(config: Any) -> bool:
 
 
 def encode(network: Any, ids: Any, mask: Any) -> Any:
-    """Last hidden states (B, L, D) of a ``DebertaV2Model`` in eval mode, from ids and mask (B, L)."""
+    """Return last hidden states (B, L, D) of a ``DebertaV2Model`` in eval mode, from ids and mask (B, L)."""
     encoder = network.encoder
     states = network.embeddings(input_ids=ids, mask=mask)
     tables = encoder.get_rel_embedding()
@@ -47,7 +47,7 @@ def encode(network: Any, ids: Any, mask: Any) -> Any:
 
 
 def _buckets(encoder: Any, length: int, device: Any) -> Any:
-    """Row of the position table for each distance -(L - 1) .. L - 1, shape (2L - 1,)."""
+    """Return the row of the position table for each distance -(L - 1) .. L - 1, shape (2L - 1,)."""
     import torch
     from transformers.models.deberta_v2.modeling_deberta_v2 import make_log_bucket_position
 
@@ -60,7 +60,7 @@ def _buckets(encoder: Any, length: int, device: Any) -> Any:
 
 
 def _attend(attention: Any, states: Any, tables: Any, buckets: Any, hidden: Any) -> Any:
-    """Context (B, L, D) of one layer, a few heads at a time."""
+    """Return the context (B, L, D) of one layer, computed a few heads at a time."""
     import torch
 
     rows, length, _ = states.shape
@@ -72,7 +72,7 @@ def _attend(attention: Any, states: Any, tables: Any, buckets: Any, hidden: Any)
     q, k, v = (
         split(layer(states)) for layer in (attention.query_proj, attention.key_proj, attention.value_proj)
     )
-    # Queries walk along keys (distance i - j falls with j), keys along queries (it rises with i).
+    # Queries move along keys (distance i - j falls with j), keys along queries (it rises with i).
     scale = (3 * size) ** -0.5
     near_q = split(attention.key_proj(tables)[buckets.flip(0)] * scale)
     near_k = split(attention.query_proj(tables)[buckets] * scale)
@@ -97,11 +97,11 @@ def _attend(attention: Any, states: Any, tables: Any, buckets: Any, hidden: Any)
 
 
 def _by_place(own: Any, near: Any, block: int) -> Iterator[tuple[slice, Any]]:
-    """Products of ``own`` (B, H, L, d) with the table row of each distance: (B, H, r, L) for r places each.
+    """Return products (B, H, r, L) of ``own`` (B, H, L, d) with the table row of each distance.
 
-    Own place p and other place o need row L - 1 + o - p of the table ``near`` (H, 2L - 1, d). A block of r
-    places needs L + r - 1 of its rows; "place p, other o" is then a view of the product, each row of which
-    starts one number earlier than the row before it.
+    Own position p and other position o need row L - 1 + o - p of the table ``near`` (H, 2L - 1, d). A block
+    of r positions needs L + r - 1 of its rows; "position p, other o" is then a view of the product, each
+    row of which starts one number earlier than the previous row.
     """
     length = own.shape[2]
     for start in range(0, length, block):

@@ -1,4 +1,4 @@
-"""The pair ranker through the authors' own package, llm-blender 0.0.2: slower, kept to check ours against."""
+"""The pair ranker through the authors' package, llm-blender 0.0.2: slower, kept as a reference."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _DIGITS = 5
 
 
 def load_blender(spec: PairRMSpec, device: str) -> Any:
-    """A ``Blender`` with the spec's ranker loaded; transformers 5 needs two names that it dropped."""
+    """Return a ``Blender`` with the spec's ranker loaded; restores two names that transformers 5 removed."""
     try:
         import transformers.utils.hub
         from huggingface_hub.constants import HF_HUB_CACHE
@@ -49,7 +49,7 @@ def load_blender(spec: PairRMSpec, device: str) -> Any:
 
 
 class BlenderRanker:
-    """One pair a call, so that the package's cut of long answers cannot depend on other pairs."""
+    """Computes one pair per call, so that the package's cut of long answers cannot depend on other pairs."""
 
     def __init__(self, spec: PairRMSpec) -> None:
         import torch
@@ -64,7 +64,7 @@ class BlenderRanker:
         self._source_tokens = checkpoint.source_tokens
 
     def logits(self, pairs: Sequence[PairText]) -> list[PairLogit]:
-        """Logits, in the order of the pairs."""
+        """Return the logits in the order of the pairs."""
         cuts = [item.cut for item in self._encoder.encode(pairs)]
         return [PairLogit(self._logit(pair), cut) for pair, cut in zip(pairs, cuts, strict=True)]
 
@@ -73,7 +73,7 @@ class BlenderRanker:
 
         prompt, first, second = map(self._encoder.clean, pair)
         collator = copy.copy(self.blender.ranker_collator)
-        # The collator gives an answer half of the source's unused room on top; take it off for rule `fixed`.
+        # The collator adds half of the source's unused room to an answer; rule `fixed` removes it.
         length = self._encoder.source_length(pair.prompt)
         collator.source_maxlength = self._source_tokens
         collator.candidate_maxlength = (

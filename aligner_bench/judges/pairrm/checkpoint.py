@@ -1,4 +1,4 @@
-"""Where a pair ranker's files are and what defines it, found without loading weights."""
+"""A pair ranker's files and identity, found without loading weights."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from aligner_bench.judges.pairrm.spec import TINY_RANKER, PairRMSpec
 from aligner_bench.judges.pairrm.tiny import tiny_ranker
 
 SOURCE_TOKENS, CANDIDATE_TOKENS = 1224, 412
-"""PairRM's published limits; a checkpoint that names its own keeps them."""
+"""PairRM's published limits; a checkpoint with its own limits keeps them."""
 _PUBLISHED_SHAPE = (1024, 24)
 _WEIGHTS = "model.safetensors"
 _VERSION = 1  # part of the identity: raise it when the same weights would give other logits
@@ -43,7 +43,7 @@ class Checkpoint:
 
     @property
     def stand_in(self) -> bool:
-        """Not of PairRM's shape (DeBERTa-v3-large), so it must not carry its name (contract 10)."""
+        """Whether it lacks PairRM's shape (DeBERTa-v3-large) and must not carry its name (contract 10)."""
         return self.shape != _PUBLISHED_SHAPE
 
     @property
@@ -54,7 +54,10 @@ class Checkpoint:
 
 @cache
 def find_checkpoint(model: str, revision: str | None = None) -> Checkpoint:
-    """The checkpoint of that name: the stand-in, a local folder, or a hub name (fetched if need be)."""
+    """Return the checkpoint of a name: the stand-in, a local folder, or a hub name (downloaded).
+
+    Raises UsageError where it is missing or has another format.
+    """
     if model == TINY_RANKER:
         folder = tiny_ranker()
     elif Path(model).is_dir():
@@ -87,7 +90,7 @@ def find_checkpoint(model: str, revision: str | None = None) -> Checkpoint:
 
 
 def ranker_identity(spec: PairRMSpec) -> dict[str, Any]:
-    """What decides the logits: weights, tokenizer, precision, implementation, truncation rule."""
+    """Return what decides the logits: weights, tokenizer, precision, implementation, truncation rule."""
     checkpoint = find_checkpoint(spec.model, spec.revision)
     return {
         "engine": "pairrm",
@@ -105,7 +108,7 @@ def ranker_identity(spec: PairRMSpec) -> dict[str, Any]:
 
 
 def check_name(judge: str, spec: PairRMSpec) -> None:
-    """UsageError where a judge called after PairRM is another, smaller network (contract 10)."""
+    """Raise UsageError where a judge named after PairRM is another network (contract 10)."""
     checkpoint = find_checkpoint(spec.model, spec.revision)
     if (
         checkpoint.stand_in
@@ -126,7 +129,7 @@ def _digest_once(path: Path) -> str:
 
 @cache
 def _backbone_digest(folder: Path) -> str:
-    """Config and tokenizer; the backbone's own weights are replaced by the checkpoint's."""
+    """Return a digest of config and tokenizer; the checkpoint's weights replace the backbone's."""
     names = sorted(p for p in folder.iterdir() if p.suffix in (".json", ".model") and p.is_file())
     return digest([[p.name, file_digest(p)] for p in names if not p.name.endswith(".index.json")])
 
@@ -145,7 +148,7 @@ def _config(folder: Path) -> dict[str, Any]:
 
 
 def _backbone(folder: Path, name: str) -> Path:
-    """The backbone's folder: inside the checkpoint, a path, or a hub name (no weights are fetched)."""
+    """Return the backbone's folder: inside the checkpoint, a path, or a hub name (without weights)."""
     for place in (folder / name, Path(name)):
         if place.is_dir():
             return place
@@ -161,8 +164,8 @@ def _from_hub(name: str, revision: str | None, patterns: list[str] | None) -> Pa
         return Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
     except (
         Exception
-    ) as error:  # the hub's client raises a dozen kinds; all mean that the files are not to be had
+    ) as error:  # the hub's client raises many error types, all of which mean that the files are unavailable
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UsageError(
-            f"pairrm: {name!r} is no folder and cannot be had from the hub ({reason})"
+            f"pairrm: {name!r} is no folder and cannot be downloaded from the hub ({reason})"
         ) from error

@@ -1,7 +1,8 @@
-"""The ``pairrm`` judge: a pair ranker (PairRM and its kin) asked in both orders.
+"""The ``pairrm`` judge: a pair ranker (PairRM or a similar one) in both orders.
 
-The preference of one order is the sigmoid of its logit. Their mean exceeds one half exactly where the mean of
-the two logits exceeds zero, so wins and losses are those of LLM-Blender's ``compare`` in its default mode.
+The preference of one order is the sigmoid of its logit. Their mean exceeds one half exactly where the mean
+of the two logits exceeds zero, so wins and losses are those of LLM-Blender's ``compare`` in its default
+mode.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _GRID = 2.0**40
 
 
 class PairRMJudge:
-    """Both orders of every pair; equal texts are ties without a call."""
+    """Judges every pair in both orders; equal texts are ties without a call."""
 
     needs_references = False
 
@@ -33,7 +34,10 @@ class PairRMJudge:
         self.description = f"pair ranker ({name}), both orders"
 
     def identity(self, services: Services) -> dict[str, Any]:
-        """Weights, tokenizer, precision, code and truncation; its kind is pairrm only for PairRM's shape."""
+        """Return weights, tokenizer, precision, code and truncation.
+
+        Its kind is pairrm only for PairRM's shape.
+        """
         checkpoint = find_checkpoint(self._spec.model, self._spec.revision)
         return {
             "kind": "pair ranker" if checkpoint.stand_in else "pairrm",
@@ -42,7 +46,7 @@ class PairRMJudge:
         }
 
     def compare(self, pairs: Sequence[Pair], services: Services) -> list[list[Verdict]]:
-        """Two verdicts a pair, with the logit and what was cut in their detail."""
+        """Return two verdicts per pair, with the logit and truncation in their detail."""
         asked = [pair for pair in pairs if pair.candidate != pair.baseline]
         texts = [PairText(p.prompt, p.candidate, p.baseline) for p in asked]
         texts += [PairText(p.prompt, p.baseline, p.candidate) for p in asked]
@@ -70,34 +74,34 @@ def _verdict(order: Literal["candidate_first", "baseline_first"], logit: PairLog
 
 
 class PairRMJudgeSpec(PairRMSpec):
-    """A pair ranker in the format of llm-blender/PairRM or PairRM-hf, in both orders."""
+    """Compare by a pair ranker in the format of llm-blender/PairRM or PairRM-hf, in both orders."""
 
     swapped_at_smoke: ClassVar[bool] = True
 
     def make(self, context: JudgeContext) -> Judge:
-        """The judge; weights are loaded at the first verdict."""
+        """Return the judge; weights are loaded at the first verdict."""
         return PairRMJudge(self)
 
     def check_weights(self, name: str) -> None:
-        """UsageError where the checkpoint is missing, or has not PairRM's shape under PairRM's name."""
+        """Raise UsageError where the checkpoint is missing, or lacks PairRM's shape under PairRM's name."""
         check_name(name, self)
 
     def identity(self) -> dict[str, Any]:
-        """What decides the logits."""
+        """Return what decides the logits."""
         return ranker_identity(self)
 
     def size(self) -> int:
-        """Bytes of the weights in memory."""
+        """Return the bytes of the weights in memory."""
         return 4 * folder_parameters(Path(self.model))
 
     def load(self) -> PairEngine:
-        """The ranker with its weights loaded."""
+        """Return the ranker with its weights loaded."""
         from aligner_bench.judges.pairrm.rankers import make_ranker
 
         return make_ranker(self)
 
     def stand_in(self, model: str, names: Mapping[str, str]) -> Self:
-        """A tiny ranker with random weights."""
+        """Return a tiny ranker with random weights."""
         nothing = dict.fromkeys(("revision", "family"))
         tiny = {"model": TINY_RANKER, "backend": "native", "dtype": "float32", **nothing}
         return self.model_copy(update=tiny)

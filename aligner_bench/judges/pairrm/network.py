@@ -1,9 +1,9 @@
-"""A pair ranker on plain transformers: encodings of (source, candidate) and LLM-Blender's small head.
+"""A pair ranker on plain transformers: encodings of (source, candidate) and LLM-Blender's head.
 
 The network is that of Jiang, Ren and Lin 2023 (LLM-Blender, arXiv 2306.02561): the encodings of the markers
-of the source and of one candidate, side by side, go through linear, tanh, linear; the logit is the left
-candidate's score minus the right one's. Otherwise than in the authors' package, truncation looks at one pair
-only, pairs of like length share a batch, and marker words inside a text are taken out.
+of the source and of one candidate, concatenated, pass through linear, tanh, linear; the logit is the left
+candidate's score minus the right one's. Unlike in the authors' package, truncation depends on one pair
+only, pairs of similar length share a batch, and marker words inside a text are removed.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from aligner_bench.judges.pairrm.checkpoint import Checkpoint, find_checkpoint
 from aligner_bench.judges.pairrm.spec import PairRMSpec
 from aligner_bench.judges.pairrm.tiny import MARKERS
 
-_DIGITS = 5  # batching moves the 7th digit of a logit
+_DIGITS = 5  # batching changes the 7th digit of a logit
 _BATCH_TOKENS, _BATCH_TOKENS_GPU = 2048, 16384  # padded tokens of one pass; a CPU gains nothing from more
 _EMBEDDINGS = "pretrained_model.embeddings.word_embeddings.weight"
 
 
 class Encoded(NamedTuple):
-    """Token ids of one pair, the places of its three markers, and how many tokens did not fit."""
+    """Token ids of one pair, the positions of its three markers, and how many tokens did not fit."""
 
     ids: list[int]
     places: tuple[int, int, int]
@@ -32,10 +32,10 @@ class Encoded(NamedTuple):
 
 
 class PairEncoder:
-    """Texts to token ids: each part as CLS, marker, text, separator; cut by a rule that sees one pair only.
+    """Encodes texts: each part as CLS, marker, text, separator; truncation depends on one pair only.
 
     ``fixed``: an answer has ``candidate_tokens``. ``spare``: it also has half of what its own source leaves
-    unused, which is what ``Blender.rank`` does with one pair a call.
+    unused, as in ``Blender.rank`` with one pair per call.
     """
 
     def __init__(self, tokenizer: Any, checkpoint: Checkpoint, rule: str) -> None:
@@ -51,22 +51,22 @@ class PairEncoder:
             )
 
     def encode(self, pairs: Sequence[PairText]) -> list[Encoded]:
-        """Every pair encoded; each distinct text is tokenised once."""
+        """Return every pair encoded; each distinct text is tokenised once."""
         sources = self._tokens(0, [pair.prompt for pair in pairs])
         answers = self._tokens(1, [text for pair in pairs for text in (pair.first, pair.second)])
         return [self._join(sources[p.prompt], answers[p.first], answers[p.second]) for p in pairs]
 
     def candidate_limit(self, source_length: int) -> int:
-        """Most tokens of an answer beside a source of that length (after its own cut)."""
+        """Return the most tokens of an answer beside a source of that length (after truncation)."""
         source, candidate = self._limits
         return candidate + (source - source_length) // 2 if self._spare else candidate
 
     def source_length(self, prompt: str) -> int:
-        """Tokens of a prompt with its marker and separators, after its cut."""
+        """Return the tokens of a prompt with its marker and separators, after truncation."""
         return min(len(self._tokens(0, [prompt])[prompt]), self._limits[0])
 
     def clean(self, text: str) -> str:
-        """The text without words that the network takes for structure; lone surrogates become U+FFFD."""
+        """Return the text without marker and special tokens; lone surrogates become U+FFFD."""
         for word in self._reserved:
             text = text.replace(word, " ")
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
@@ -91,7 +91,7 @@ class PairEncoder:
 
 
 def _cut(ids: list[int], limit: int) -> tuple[list[int], int]:
-    """At most ``limit`` ids, the closing separator kept, and how many were lost."""
+    """Return at most ``limit`` ids with the closing separator, and how many were cut."""
     excess = len(ids) - limit
     return (ids, 0) if excess <= 0 else ([*ids[: limit - 1], ids[-1]], excess)
 
@@ -126,7 +126,7 @@ class NativeRanker:
         self._rows = spec.batch_size
 
     def logits(self, pairs: Sequence[PairText]) -> list[PairLogit]:
-        """Logits, in the order of the pairs; those of like length are computed together."""
+        """Return the logits in the order of the pairs; pairs of similar length share a batch."""
         encoded = self.encoder.encode(pairs)
         found: list[PairLogit | None] = [None] * len(encoded)
         most = _BATCH_TOKENS_GPU if self._device == "cuda" else _BATCH_TOKENS
@@ -137,7 +137,7 @@ class NativeRanker:
         return [logit for logit in found if logit is not None]
 
     def _encode(self, ids: Any, mask: Any) -> Any:
-        """Last hidden states; other forms of DeBERTa take transformers' own way."""
+        """Return last hidden states; other forms of DeBERTa use transformers' own method."""
         return encode(self._network, ids, mask) if self._quick else self._network(ids, mask).last_hidden_state
 
     def _forward(self, batch: Sequence[Encoded]) -> list[float]:
@@ -160,7 +160,7 @@ class NativeRanker:
 
 
 def length_buckets(lengths: Sequence[int], rows: int, tokens: int) -> Iterator[list[int]]:
-    """Indices by falling length, in batches of at most so many rows and padded tokens."""
+    """Yield indices by falling length, in batches of at most ``rows`` rows and ``tokens`` padded tokens."""
     batch: list[int] = []
     for i in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
         if batch and (len(batch) >= rows or (len(batch) + 1) * lengths[batch[0]] > tokens):
@@ -176,7 +176,7 @@ def _head(hidden: int, state: dict[str, Any]) -> Any:
 
     last = state.get("head_layer.4.weight")
     tasks = 1 if last is None else int(last.shape[0])
-    # Dropouts do nothing here; they keep the layers' numbers, which are the weights' names.
+    # Dropouts are inactive here; they keep the layers' indices, which are part of the weights' names.
     layers = (nn.Dropout(), nn.Linear(2 * hidden, hidden), nn.Tanh(), nn.Dropout(), nn.Linear(hidden, tasks))
     return nn.Sequential(*layers).eval()
 

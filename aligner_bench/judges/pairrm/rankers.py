@@ -8,7 +8,7 @@ from aligner_bench.judges.pairrm.spec import PairRMSpec
 
 
 def make_ranker(spec: PairRMSpec) -> PairEngine:
-    """The implementation that a spec asks for, with its weights loaded."""
+    """Return the implementation that a spec requests, with its weights loaded."""
     if spec.backend == "llm_blender":
         from aligner_bench.judges.pairrm.blender import BlenderRanker
 

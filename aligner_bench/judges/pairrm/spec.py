@@ -9,7 +9,7 @@ from pydantic import Field
 from aligner_bench.judges.base import JudgeSpec
 
 TINY_RANKER = "tiny-pair-ranker"
-"""The model name of the pair ranker that stands in for a real one; see ``tiny``."""
+"""The model name of the stand-in pair ranker; see ``tiny``."""
 
 
 class PairRMSpec(JudgeSpec):

@@ -1,18 +1,20 @@
-"""A tiny pair ranker in the format of ``llm-blender/PairRM``, made on the spot, with random weights.
+"""A tiny pair ranker in the format of ``llm-blender/PairRM``, with random weights.
 
-It stands in for the real one where that cannot be had (offline, smoke scale, tests): the code that loads and
-runs it is the same, what it says means nothing. Nothing here may print under the name PairRM.
+It replaces the real one where that is unavailable (offline, smoke scale, tests): the code that loads and
+runs it is the same, its verdicts have no meaning. It must never be shown under the name PairRM.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from aligner_bench.core.cache import cache_dir
+from aligner_bench.core.files import atomic_folder
 from aligner_bench.inspectors.base import PACKAGED, packaged_pairs
 from aligner_bench.judges.pairrm.spec import TINY_RANKER
 
@@ -23,11 +25,9 @@ _WORDS = 2000
 
 
 def tiny_ranker() -> Path:
-    """The folder of the stand-in checkpoint; written into the cache on first use (a second)."""
+    """Return the folder of the stand-in checkpoint, written into the cache on first use (about 1 s)."""
     target = cache_dir() / "models" / f"{TINY_RANKER}-{_VERSION}"
     if not target.exists():
-        from aligner_bench.core.files import atomic_folder
-
         with atomic_folder(target) as draft:
             write_tiny_ranker(draft, backbone="backbone")
     return target
@@ -36,8 +36,8 @@ def tiny_ranker() -> Path:
 def write_tiny_ranker(folder: Path, backbone: str | None = None, seed: int = 0, width: int = 64) -> Path:
     """Write a checkpoint (``config.json``, ``model.safetensors``, folder ``backbone``); return its folder.
 
-    ``backbone`` is what the config names as its backbone: by default the absolute path, as the llm-blender
-    package needs; a relative name is looked for inside the checkpoint, and the folder can then be moved.
+    ``backbone`` is the backbone that the config names: by default the absolute path, as the llm-blender
+    package requires; a relative name is resolved inside the checkpoint, and the folder can then be moved.
     """
     import torch
     from safetensors.torch import save_file
@@ -65,9 +65,10 @@ def write_tiny_ranker(folder: Path, backbone: str | None = None, seed: int = 0, 
 
 
 def write_tiny_hf_ranker(source: Path, folder: Path) -> Path:
-    """The same weights in the format of ``PairRM-hf``: a DeBERTa config with marker ids, own tokenizer."""
-    import shutil
+    """Write the same weights in the format of ``PairRM-hf``; return the folder.
 
+    The format is a DeBERTa config with marker ids and its own tokenizer.
+    """
     from transformers import AutoTokenizer
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -91,7 +92,7 @@ def write_tiny_hf_ranker(source: Path, folder: Path) -> Path:
 
 
 def _random_weights(backbone: Path, width: int) -> tuple[Any, Any]:
-    """A DeBERTa-v2 of two layers and its head; the backbone and its tokenizer are saved."""
+    """Return a DeBERTa-v2 of two layers and its head; save the backbone and its tokenizer."""
     from torch import nn
     from transformers import DebertaV2Config, DebertaV2Model
 
@@ -112,7 +113,7 @@ def _random_weights(backbone: Path, width: int) -> tuple[Any, Any]:
         max_position_embeddings=512,
         type_vocab_size=0,
         pad_token_id=0,
-        # Wider than the usual 0.02: two random layers should tell texts apart, and orders too.
+        # Wider than the usual 0.02, so that two random layers distinguish texts and orders.
         initializer_range=0.4,
     )
     model = DebertaV2Model(config).eval()
@@ -125,7 +126,7 @@ def _random_weights(backbone: Path, width: int) -> tuple[Any, Any]:
 
 
 def _tokenizer() -> Any:
-    """A Unigram tokenizer whose pieces are the words and characters of the packaged pairs, by frequency."""
+    """Return a Unigram tokenizer of the packaged pairs' words and characters, weighted by frequency."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
