@@ -208,7 +208,10 @@ PLANTED = {
     "preference out of range": (edit("verdicts", preference_out_of_range), "1.5 is not in [0, 1]"),
     "status of a failure": (edit("verdicts", failure_with_preference), "the status 'refused'"),
     "unknown judge": (edit("verdicts", unknown_judges_verdict), "judge 'nobody' is not in judges.parquet"),
-    "undeclared comparison": (edit("verdicts", undeclared_comparison), "is no comparison of the manifest"),
+    "undeclared comparison": (
+        edit("verdicts", undeclared_comparison),
+        "verdicts.parquet: base against new is",
+    ),
     "one order missing": (edit("verdicts", some_orders), "lacks an order of hand/p0"),
     "swapped suite": (edit("prompts", swapped_suite), "suite 'hand' has the content hash"),
     "changed manifest": (changed_manifest, "manifest.json: was changed"),
@@ -276,6 +279,7 @@ def test_a_leaderboard_may_differ_in_the_last_digit_only(factor, ok, copy):
     [
         (0.1 + 0.2, 0.3, True),
         (1.0, 1, True),
+        (1234.5, 1234.5 * (1 + 1e-10), True),
         (0.0, 1e-15, True),
         (0.75, 0.7575, False),
         (0.75, 0.75000075, False),

@@ -122,3 +122,10 @@ def test_observations_worked_out_by_hand():
 def test_one_order_says_nothing_of_consistency():
     one = {**TABLES, "verdicts": [row for row in TABLES["verdicts"] if row["order"] == "candidate_first"]}
     assert "consistency" not in {series.key.metric for series in observations(one)}
+
+
+def test_an_empty_answer_failed_and_is_no_refusal():
+    rows = [answer("p1", status="empty", text=""), answer("p2")]
+    found = {series.key.metric: series.values for series in observations({**TABLES, "responses": rows})}
+    assert found["answer_failures"] == {"p1": 1.0, "p2": 0.0}
+    assert found["refusals"] == {"p2": 0.0}

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from scipy import stats
 
+from aligner_bench.results.measures.comparisons import PAPER_DIFFERENCE
+from aligner_bench.results.number import Number
 from aligner_bench.stats.intervals import mean_t
 from tests.correctors.handmade import make_run
 from tests.graded import ids, prompts, responses, verdicts
@@ -110,3 +114,13 @@ def test_a_judge_has_power_by_its_interval_and_its_slots(known, power, accuracy,
     assert judge.has_power is power
     assert (judge.accuracy and judge.accuracy.value) == accuracy
     assert row.conclusion == ("better" if power else "no_power")
+    assert (judge.consistency is None) == all(isinstance(given, float) for given in known)
+
+
+def test_the_difference_from_a_paper_joins_the_near_sides():
+    """The lower end needs our lower side and the paper's upper one (Zou and Donner 2008)."""
+    ours = Number(value=0.6, lower=0.5, upper=0.8, n=50, method="t")
+    found = PAPER_DIFFERENCE(ours, 0.5, 0.3, 0.55, "mover")
+    assert found.value == pytest.approx(0.1)
+    assert found.lower == pytest.approx(0.1 - math.hypot(0.1, 0.05))
+    assert found.upper == pytest.approx(0.1 + math.hypot(0.2, 0.2))
