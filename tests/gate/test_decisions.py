@@ -9,9 +9,12 @@ import pytest
 from scipy import stats
 
 from aligner_bench.core.errors import UsageError
-from aligner_bench.gate.baseline import make_baseline, read_baseline, write_baseline
+from aligner_bench.gate.baseline import BaselineEstimate, make_baseline, read_baseline, write_baseline
+from aligner_bench.gate.checks import checks_of
 from aligner_bench.gate.decide import decide
 from aligner_bench.gate.policy import Policy, Rule
+from aligner_bench.results.number import Number
+from aligner_bench.results.series import Key
 from aligner_bench.stats.hypothesis_tests import paired_difference
 from tests.correctors.handmade import make_run
 from tests.graded import graded_run, prompts, responses, verdicts
@@ -175,3 +178,20 @@ def test_an_edited_baseline_is_refused(tmp_path):
     path.write_text(json.dumps(data))
     with pytest.raises(UsageError, match="digest"):
         read_baseline(path)
+
+
+def test_a_fitted_rate_is_compared_by_both_intervals(tmp_path):
+    """0.4 against 0.6, unpaired: a loss of 0.2 whose bounds join both intervals."""
+    base = make_baseline(graded_run(tmp_path / "r", OLD))
+    key = Key("lc", "s", "facts", "new", "base")
+
+    def side(value):
+        number = Number(value=value, lower=value - 0.1, upper=value + 0.1, n=50, method="bca refit")
+        return base.model_copy(update={"estimates": [BaselineEstimate(**key._asdict(), number=number)]})
+
+    [check] = checks_of(key, Rule(metrics=("lc",)), 3.0, side(0.4), side(0.6))
+    assert (check.before, check.after) == (0.6, 0.4)
+    assert check.gain.value == pytest.approx(-0.2)
+    half = np.hypot(0.1, 0.1) * stats.norm.ppf(0.95) / stats.norm.ppf(0.975)
+    assert (check.gain.lower, check.gain.upper) == pytest.approx((-0.2 - half, -0.2 + half))
+    assert check.outcome == "fail"
