@@ -86,6 +86,11 @@ class Run(RunFolder):
         write_report(self.results(), answers(self.tables()), self.manifest, target)
         return target
 
+    def publish(self) -> Path:
+        """Write leaderboard.json and report.html, computed from the rows; return the report's path."""
+        write_text(self.path / "leaderboard.json", self.results().model_dump_json(indent=1) + "\n")
+        return self.report()
+
     def _frame(self, table: str) -> pd.DataFrame:
         import pandas as pd
 
@@ -108,8 +113,7 @@ def finish(target: Path, manifest: dict[str, Any]) -> Run:
     write_text(target / "manifest.json", json.dumps(sealed(manifest, stored), indent=1))
     run = Run(target)
     run.keep(stored)
-    write_text(target / "leaderboard.json", run.results().model_dump_json(indent=1) + "\n")
-    run.report()
+    run.publish()
     return run
 
 

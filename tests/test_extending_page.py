@@ -21,6 +21,18 @@ def test_each_block_is_the_file_word_for_word(name):
     assert SHOWN[name] == (EXAMPLE / name).read_text("utf-8")
 
 
+PARTS = re.findall(r"<!-- (aligner_bench/\S+) -->\n```\w+\n(.*?)```\n", PAGE, re.DOTALL)
+
+
+@pytest.mark.parametrize(("name", "text"), PARTS)
+def test_each_part_of_a_measure_is_the_packages_own(name, text):
+    assert text in (ROOT / name).read_text("utf-8")
+
+
+def test_a_measure_takes_three_places():
+    assert len(PARTS) == 3
+
+
 def test_every_file_of_the_example_is_shown():
     modules = {str(path.relative_to(EXAMPLE)) for path in EXAMPLE.glob("*/*.py")}
     assert set(SHOWN) == modules - {"aligner_bench_example/__init__.py"} | {

@@ -179,9 +179,9 @@ def test_a_finished_run_is_not_done_again_unless_a_file_of_it_changed(tmp_path):
     assert again.results() == first.results()
     assert (target / "report.html").stat().st_mtime_ns == stamp
     (target / "leaderboard.json").write_text("{}")
-    mended = aligner_bench.run(experiment, target, **options)
-    assert not mended.nothing_to_do
-    assert mended.manifest["ledger"]["done"] == {}
+    repaired = aligner_bench.run(experiment, target, **options)
+    assert not repaired.nothing_to_do
+    assert repaired.manifest["ledger"]["done"] == {}
     assert aligner_bench.Run(target).results() == first.results()
 
 

@@ -382,3 +382,21 @@ def test_names_with_dots_and_brackets_keep_their_path():
     ((path, value),) = [leaf for leaf in leaves(data) if leaf[0].endswith("n_wins")]
     assert (path, value) == ("rows[suite=a.b,judge=j[1],system=x,y,baseline=b].n_wins", 3)
     assert "judge = 'j[1]' and candidate = 'x,y'" in claims(data)[-1].query
+
+
+def test_a_run_of_an_older_version_is_refused_in_one_line_and_recomputed(copy, cli):
+    """Its rows and seal hold; its words are of another schema version."""
+    path = copy / "leaderboard.json"
+    old = (
+        path.read_text("utf-8")
+        .replace('"schema_version": 2', '"schema_version": 1')
+        .replace("beats", "wins over")
+    )
+    path.write_text(old, "utf-8")
+    done = cli("verify", copy)
+    assert done.returncode == 1
+    [line] = [line for line in done.stdout.splitlines() if line.startswith("differs")]
+    assert "has schema version 1, this version publishes 2" in line
+    assert f"aligner-bench report {copy} --recompute" in line
+    assert cli("report", copy, "--recompute").returncode == 0
+    assert cli("verify", copy).returncode == 0

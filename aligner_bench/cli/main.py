@@ -212,12 +212,21 @@ def leaderboard(
 
 @app.command()
 def report(
-    run: RunArg, out: Annotated[Path | None, typer.Option("--out", "-o", help="The HTML file.")] = None
+    run: RunArg,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="The HTML file.")] = None,
+    recompute: Annotated[
+        bool,
+        typer.Option(
+            "--recompute", help="Write leaderboard.json again, too, as for a run of an older version."
+        ),
+    ] = False,
 ) -> None:
     """Write the report as one self-contained HTML file."""
     from aligner_bench.runs import Run
 
-    typer.echo(str(Run(run).report(out)))
+    finished = Run(run)
+    page = finished.publish() if recompute else None
+    typer.echo(str(finished.report(out) if page is None or out is not None else page))
 
 
 def _load(name: str, limit: int | None, scale: Scale) -> Experiment:

@@ -1,6 +1,6 @@
 """The ``vllm`` engine: vLLM in this process, on GPUs or a CPU.
 
-All items of a call enter one continuous batch, whatever their suite; results leave it as they are
+All items of a call enter one continuous batch across suites; results leave it as they are
 completed, so that a kill loses only what is in flight. Prefix caching is on: the templates of aligners and
 judges are computed once. Aligners that are LoRA adapters over one base share its weights.
 """

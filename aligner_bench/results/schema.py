@@ -27,7 +27,7 @@ from aligner_bench.results.steps import Gain, OrderUse
 from aligner_bench.results.systems import SystemRow
 from aligner_bench.results.trends import TrendRow
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class SuiteInfo(Published):

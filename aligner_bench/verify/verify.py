@@ -16,7 +16,7 @@ from aligner_bench.core.errors import UsageError
 from aligner_bench.experiment.experiment import experiment_hash
 from aligner_bench.results.claims import Claim, claims, differing, leaves, short
 from aligner_bench.results.compute import compute
-from aligner_bench.results.schema import Results
+from aligner_bench.results.schema import SCHEMA_VERSION, Results
 from aligner_bench.runs import Run
 from aligner_bench.store.seal import SEAL, manifest_digest, suite_hashes, table_digest
 from aligner_bench.store.tables import COLUMNS, Row
@@ -97,12 +97,22 @@ def _check_numbers(
     if results is None:
         return
     found.claims = claims(results)
+    if board and board.get("schema_version", SCHEMA_VERSION) != SCHEMA_VERSION:
+        found.differences.append(_outdated(run, board["schema_version"]))
+        return
     if board:
         found.checked["leaderboard.json"] = len(found.claims)
         found.differences += differing("leaderboard.json", dict(leaves(board)), found.claims)
     _check_report(run, tables, results, page, found)
     if baseline is not None:
         _check_baseline(run, baseline, found)
+
+
+def _outdated(run: Run, version: object) -> str:
+    return short(
+        f"leaderboard.json: has schema version {version!r}, this version publishes {SCHEMA_VERSION}; only "
+        f"rows and seal were checked; recompute its numbers: aligner-bench report {run.path} --recompute"
+    )
 
 
 def _seal_faults(run: Run) -> Iterator[str]:

@@ -30,7 +30,7 @@ class Tables:
         return [Completion(self.moves[model][r.answer], "stop", 5, 3, seconds=1.0) for r in requests]
 
     def choose(self, model, requests, choices):
-        """A judge that prefers the text whose score by inspector ``truth`` is higher, whatever its slot."""
+        """A judge that prefers the text whose score by inspector ``truth`` is higher, in any slot."""
         found = []
         for r in requests:
             first, second = (r.prefix.split(f"Answer {c}: ")[1].split("\n")[0] for c in choices)

@@ -133,7 +133,7 @@ def test_choices_do_not_depend_on_company(tiny):
 
 
 class Crowded:
-    """A forward pass that runs out of memory above so many tokens, as torch says it."""
+    """A forward pass that runs out of memory above a number of tokens, with torch's message."""
 
     def __init__(self, monkeypatch, most, error):
         from transformers import LlamaForCausalLM

@@ -293,7 +293,7 @@ def test_only_settings_that_make_texts_repeatable_are_called_so():
 
 
 def test_without_vllm_a_run_ends_with_the_line_that_installs_it(tmp_path):
-    """In whatever environment: a folder of no packages but the project's own is searched for vLLM."""
+    """In any environment: a folder of no packages but the project's own is searched for vLLM."""
     program = (
         "import importlib.metadata as m\n"
         "real = m.version\n"

@@ -20,7 +20,7 @@ from tests.test_replayed_run import write_experiment
 
 
 def longest_wins(path, body, headers):
-    """A judge that takes the longer answer, whatever it says."""
+    """A judge that takes the longer answer."""
     text = body["messages"][-1]["content"]
     first, second = text.split("Answer m: ")[1].split("\n\nReply with")[0].split("\n\nAnswer M: ")
     longer = 0.5 if len(first) == len(second) else 0.9 if len(first) > len(second) else 0.1
