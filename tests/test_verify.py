@@ -140,6 +140,17 @@ def html_data(run: Path) -> None:
     path.write_text(html.replace(old, pack(ledger["claims"], ledger["renderer"])), "utf-8")
 
 
+def html_query(run: Path) -> None:
+    """The query beside a number in the ledger that the page carries."""
+    path = run / "report.html"
+    html = path.read_text("utf-8")
+    old = re.search(r'id="ledger">([^<]*)<', html)[1]
+    ledger = unpack(old)
+    claim = next(c for c in ledger["claims"] if c[0].endswith("rates.strict.value"))
+    claim[2] = "another query"
+    path.write_text(html.replace(old, pack(ledger["claims"], ledger["renderer"])), "utf-8")
+
+
 def html_number(run: Path) -> None:
     """A number in the page's text alone."""
     path = run / "report.html"
@@ -198,6 +209,7 @@ PLANTED = {
     "duplicated row": (edit("verdicts", lambda rows: [*rows, rows[0]]), "2 rows for suite 'hand'"),
     "number in the HTML's data": (html_data, "report.html: rows[suite=hand"),
     "number in the HTML's text": (html_number, "differs from the rows"),
+    "query in the HTML's data": (html_query, "report.html: the query of rows[suite=hand"),
     "answers in the HTML": (html_answers, "the answers' data"),
     "number in the leaderboard": (leaderboard_number, "leaderboard.json: rows[suite=hand"),
     "no leaderboard": (leaderboard_gone, "leaderboard.json: is missing"),

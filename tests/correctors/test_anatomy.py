@@ -122,6 +122,15 @@ def test_repair_and_damage_by_an_inspector(tmp_path):
     assert (found["b"].threshold, found["b"].repair.value, found["b"].damage.value) == (0.3, 1.0, 0.0)
 
 
+def test_a_score_of_exactly_the_threshold_is_not_low(tmp_path):
+    tables = Tables({"a": {"at": 0.5, "low": 0.2, "up": 0.5}}, {"a": {"low": "up"}})
+    given = items(["at", "low"])
+    rows = response_rows("squad", "squad", given, correct(squad("a"), given, tables))
+    [found] = make_run(tmp_path / "run", prompt_rows(given), rows).results().crossings
+    assert (found.repair.value, found.repair.n) == (1.0, 1)
+    assert (found.damage.value, found.damage.n) == (0.0, 1)
+
+
 def test_805_published_corrections(shared_data, tmp_path):
     folders = [shared_data / "alpaca_eval" / "results" / name for name in (ALIGNER, "gpt4_1106_preview")]
     results = import_alpaca_eval(folders, tmp_path / "run").results()
