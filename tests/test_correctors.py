@@ -19,6 +19,7 @@ from aligner_bench.correctors.identity import IdentitySpec
 from aligner_bench.correctors.named_templates import TEMPLATES, get_template
 from aligner_bench.correctors.squad import SquadSpec
 from aligner_bench.correctors.squad_spec import MemberSpec
+from aligner_bench.correctors.system import ResampleSystem, UpstreamSystem
 
 PUBLISHED = {
     "ji-v1": "BEGINNING OF CONVERSATION: USER: Edit the following Question-Answer pair to make it more "
@@ -195,9 +196,28 @@ def test_best_of_n_takes_the_best_mean_and_never_an_error():
     assert pick_best(["q"], [tie], ["0", "1"], Toys({}))[0].text == "33"
 
 
+def test_best_of_n_scores_each_prompts_own_samples_and_pays_for_all():
+    rows = [
+        [Completion("90", "stop", 4, 2, cost=1.0), Completion("00", "stop", 4, 2, cost=2.0)],
+        [Completion("11", "stop", 4, 2, cost=4.0), Completion("22", "stop", 4, 2, cost=8.0)],
+    ]
+    first, second = pick_best(["q", "r"], rows, ["0", "1"], Toys({}))
+    assert (first.text, second.text) == ("90", "22")
+    assert (first.cost, second.cost) == (3.0, 12.0)
+    assert (first.prompt_tokens, first.completion_tokens) == (8, 4)
+
+
 def test_traces_are_json():
     (answer,) = correct(squad("a"), items(["1"]), Toys({"a": [3]}))
     assert json.loads(json.dumps([dict(step.scores) for step in answer.trace])) == [
         {"0": 1 / 9},
         {"0": 4 / 9},
     ]
+
+
+def test_the_resample_control_draws_with_another_seed_than_the_upstream():
+    control = ResampleSystem(kind="resample", upstream="up", seed=2)
+    plain = UpstreamSystem(kind="upstream", upstream="up")
+    assert control.samples(5) == [(7, 0)]
+    assert plain.samples(5) == [(5, 0)]
+    assert ResampleSystem(kind="resample", upstream="up").samples(5) != plain.samples(5)

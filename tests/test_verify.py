@@ -13,8 +13,8 @@ import pytest
 
 import aligner_bench
 from aligner_bench.experiment.experiment import Experiment
-from aligner_bench.results.claims import claims, leaves, pack, unpack
-from aligner_bench.store.tables import read_table, write_table
+from aligner_bench.results.claims import Claim, claims, differing, leaves, pack, same, unpack
+from aligner_bench.store.tables import COLUMNS, read_table, write_table
 from aligner_bench.verify.verify import verify
 from tests.test_replayed_run import write_experiment
 
@@ -76,6 +76,55 @@ def leaderboard_number(run: Path) -> None:
     path.write_text(json.dumps(data))
 
 
+def leaderboard_row_gone(run: Path) -> None:
+    path = run / "leaderboard.json"
+    data = json.loads(path.read_text())
+    del data["systems"][0]
+    path.write_text(json.dumps(data))
+
+
+def leaderboard_row_more(run: Path) -> None:
+    path = run / "leaderboard.json"
+    data = json.loads(path.read_text())
+    data["rows"].append({**data["rows"][0], "judge": "another"})
+    path.write_text(json.dumps(data))
+
+
+def upstream_called_right(rows):
+    wrong = next(row for row in rows if row["upstream_correct"] is False)
+    wrong["upstream_correct"] = True
+
+
+def answer_called_right(rows):
+    wrong = next(row for row in rows if row["correct"] is False and row["text"])
+    wrong["correct"] = True
+
+
+def preference_out_of_range(rows):
+    rows[0]["preference"] = 1.5
+
+
+def failure_with_preference(rows):
+    rows[0]["status"] = "refused"
+
+
+def unknown_judges_verdict(rows):
+    rows[0]["judge"] = "nobody"
+
+
+def undeclared_comparison(rows):
+    for row in rows:
+        if row["candidate"] == "new":
+            row |= {"candidate": "base", "baseline": "new", "preference": None, "status": "error"}
+
+
+def some_orders(rows):
+    """Every pair in both orders but for one."""
+    for row in rows:
+        row["order"] = "candidate_first"
+    return [*rows, *({**row, "order": "baseline_first"} for row in rows[1:])]
+
+
 def leaderboard_gone(run: Path) -> None:
     (run / "leaderboard.json").unlink()
 
@@ -88,6 +137,17 @@ def html_data(run: Path) -> None:
     ledger = unpack(old)
     claim = next(c for c in ledger["claims"] if c[0].endswith("rates.strict.value"))
     claim[1] = 0.93
+    path.write_text(html.replace(old, pack(ledger["claims"], ledger["renderer"])), "utf-8")
+
+
+def html_query(run: Path) -> None:
+    """The query beside a number in the ledger that the page carries."""
+    path = run / "report.html"
+    html = path.read_text("utf-8")
+    old = re.search(r'id="ledger">([^<]*)<', html)[1]
+    ledger = unpack(old)
+    claim = next(c for c in ledger["claims"] if c[0].endswith("rates.strict.value"))
+    claim[2] = "another query"
     path.write_text(html.replace(old, pack(ledger["claims"], ledger["renderer"])), "utf-8")
 
 
@@ -149,9 +209,22 @@ PLANTED = {
     "duplicated row": (edit("verdicts", lambda rows: [*rows, rows[0]]), "2 rows for suite 'hand'"),
     "number in the HTML's data": (html_data, "report.html: rows[suite=hand"),
     "number in the HTML's text": (html_number, "differs from the rows"),
+    "query in the HTML's data": (html_query, "report.html: the query of rows[suite=hand"),
     "answers in the HTML": (html_answers, "the answers' data"),
     "number in the leaderboard": (leaderboard_number, "leaderboard.json: rows[suite=hand"),
     "no leaderboard": (leaderboard_gone, "leaderboard.json: is missing"),
+    "row missing in the leaderboard": (leaderboard_row_gone, "is nothing, the rows give"),
+    "row added to the leaderboard": (leaderboard_row_more, "the rows give nothing"),
+    "upstream called correct": (edit("responses", upstream_called_right), "upstream_correct of"),
+    "answer called correct": (edit("responses", answer_called_right), "parquet: correct of"),
+    "preference out of range": (edit("verdicts", preference_out_of_range), "1.5 is not in [0, 1]"),
+    "status of a failure": (edit("verdicts", failure_with_preference), "the status 'refused'"),
+    "unknown judge": (edit("verdicts", unknown_judges_verdict), "judge 'nobody' is not in judges.parquet"),
+    "undeclared comparison": (
+        edit("verdicts", undeclared_comparison),
+        "verdicts.parquet: base against new is",
+    ),
+    "one order missing": (edit("verdicts", some_orders), "lacks an order of hand/p0"),
     "swapped suite": (edit("prompts", swapped_suite), "suite 'hand' has the content hash"),
     "changed manifest": (changed_manifest, "manifest.json: was changed"),
     "changed experiment": (changed_experiment, "not the hash of the experiment"),
@@ -183,6 +256,64 @@ def test_a_planted_manipulation_is_found(name, copy):
     plant(copy)
     found = verify(copy)
     assert any(expected in line for line in found.differences), "\n".join(found.differences)
+
+
+@pytest.mark.parametrize("table", COLUMNS)
+def test_the_seal_finds_one_more_row_in_any_table(table, copy):
+    """By its digest alone, whatever the other checks make of the row."""
+    values = {"string": "x", "int64": 1, "double": 0.5, "bool": True, "list<string>": ["x"]}
+
+    def one_more(rows):
+        return [*rows, {column: values[kind] for column, kind in COLUMNS[table].items()}]
+
+    path = copy / f"{table}.parquet"
+    before = len(read_table(table, path))
+    edit(table, one_more)(copy)
+    expected = f"{table}.parquet: its {before + 1} rows are not the {before} that were saved"
+    assert expected in verify(copy).differences
+
+
+@pytest.mark.parametrize(
+    ("factor", "ok"), [(1.01, False), (0.99, False), (1 + 1e-6, False), (1 + 1e-12, True)]
+)
+def test_a_leaderboard_may_differ_in_the_last_digit_only(factor, ok, copy):
+    path = copy / "leaderboard.json"
+    data = json.loads(path.read_text())
+    data["rows"][0]["rates"]["strict"]["value"] *= factor
+    path.write_text(json.dumps(data))
+    found = verify(copy)
+    assert found.ok is ok
+    assert ok or "rates.strict.value is 0.7" in found.differences[0]
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "equal"),
+    [
+        (0.1 + 0.2, 0.3, True),
+        (1.0, 1, True),
+        (1234.5, 1234.5 * (1 + 1e-10), True),
+        (0.0, 1e-15, True),
+        (0.75, 0.7575, False),
+        (0.75, 0.75000075, False),
+        (0.0, 0.001, False),
+        (True, 1, False),
+        (1, True, False),
+        (0.5, "0.5", False),
+        (None, 0.0, False),
+        ("same", "same", True),
+    ],
+)
+def test_same_values_differ_by_rounding_only(a, b, equal):
+    assert same(a, b) is equal
+
+
+def test_differing_names_what_is_missing_and_what_is_too_much():
+    made = [Claim("rows.a", 1.0, ""), Claim("rows.b", 2.0, "")]
+    lines = list(differing("file", {"rows.b": 2.0, "rows.c": 3.0}, made))
+    assert lines == [
+        "file: rows.a is nothing, the rows give 1.0",
+        "file: rows.c is 3.0, the rows give nothing",
+    ]
 
 
 def test_the_command_names_differences_and_ends_with_1(copy, cli):

@@ -205,7 +205,7 @@ def _crossings(suite: str, system: str, rows: Sequence[Row], prompts: Prompts) -
             if bound is not None and all(inspector in part for part in scores):
                 low = [part[inspector] < bound for part in scores]
                 category = prompts[suite, row["prompt_id"]]["category"]
-                for name in (ALL, category):
+                for name in {ALL, category}:  # one name where the suite has no categories of its own
                     found.setdefault((inspector, bound, name), []).append((low[0], low[1]))
     several = len({name for _, _, name in found}) > 2
     for inspector, bound, name in sorted(found, key=lambda key: (key[2] != ALL, key)):

@@ -64,7 +64,8 @@ def verdict_rows(items, candidate, baseline, preferences, judge="facts"):
     ]
 
 
-def make_run(folder, prompts, responses, verdicts=()):
+def make_run(folder, prompts, responses, verdicts=(), audits=(), **judge):
+    """``judge`` changes the row of the judge ``facts``, who needs no audit."""
     suites = [
         {
             "name": name,
@@ -80,20 +81,21 @@ def make_run(folder, prompts, responses, verdicts=()):
     ]
     pairs = sorted({(row["candidate"], row["baseline"]) for row in verdicts})
     facts = Facts("by-hand", "0" * 64, "full", suites, pairs)
-    judge = {
+    facts_judge = {
         "judge": "facts",
         "kind": "by hand",
         "identity": "1" * 64,
         "description": "",
         "needs_audit": False,
+        **judge,
     }
     tables = {
         "prompts": prompts,
         "responses": responses,
         "verdicts": list(verdicts),
-        "audits": [],
+        "audits": list(audits),
         "inspectors": [],
-        "judges": [judge] if verdicts else [],
+        "judges": [facts_judge] if verdicts else [],
     }
     save(folder, tables, {"facts": {name: getattr(facts, name) for name in Facts.__slots__}})
     return Run(folder)

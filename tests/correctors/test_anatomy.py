@@ -122,6 +122,15 @@ def test_repair_and_damage_by_an_inspector(tmp_path):
     assert (found["b"].threshold, found["b"].repair.value, found["b"].damage.value) == (0.3, 1.0, 0.0)
 
 
+def test_a_score_of_exactly_the_threshold_is_not_low(tmp_path):
+    tables = Tables({"a": {"at": 0.5, "low": 0.2, "up": 0.5}}, {"a": {"low": "up"}})
+    given = items(["at", "low"])
+    rows = response_rows("squad", "squad", given, correct(squad("a"), given, tables))
+    [found] = make_run(tmp_path / "run", prompt_rows(given), rows).results().crossings
+    assert (found.repair.value, found.repair.n) == (1.0, 1)
+    assert (found.damage.value, found.damage.n) == (0.0, 1)
+
+
 def test_805_published_corrections(shared_data, tmp_path):
     folders = [shared_data / "alpaca_eval" / "results" / name for name in (ALIGNER, "gpt4_1106_preview")]
     results = import_alpaca_eval(folders, tmp_path / "run").results()
@@ -136,3 +145,31 @@ def test_805_published_corrections(shared_data, tmp_path):
     assert every.length_ratio.value == pytest.approx(every.length_after.value / every.length_before.value)
     kept = every.kept.value + every.removed.value
     assert kept == pytest.approx(every.length_before.value)
+
+
+def test_the_interval_of_the_length_ratio_is_the_linearised_one(tmp_path):
+    """Cochran 1977, 6.4: the standard error of a ratio of means, with the t quantile."""
+    from scipy import stats
+
+    before = [2, 3, 5, 4, 9, 6, 7, 3, 8, 5, 4, 6]
+    after = [3, 3, 6, 6, 9, 8, 7, 5, 9, 4, 6, 7]
+    moves = {
+        f"{i} " + "w " * (b - 1): f"{i} " + "w " * (a - 1)
+        for i, (b, a) in enumerate(zip(before, after, strict=True))
+    }
+    ratio = sum(after) / sum(before)
+    squares = sum((a - ratio * b) ** 2 for b, a in zip(before, after, strict=True))
+    half = stats.t.ppf(0.975, 11) * (squares / 11 / 12) ** 0.5 / (sum(before) / 12)
+
+    def number(copies):
+        given = items(list(moves) * copies)
+        answers = correct(aligner("m"), given, Tables({}, {"m": moves}))
+        asked = [{**row, "family": f"f{i % 12}"} for i, row in enumerate(prompt_rows(given))]
+        rows = response_rows("new", "aligner", given, answers)
+        [found] = make_run(tmp_path / f"run{copies}", asked, rows).results().anatomy
+        return found.length_ratio
+
+    once, copied = number(1), number(3)
+    assert (once.value, once.lower, once.upper) == pytest.approx((ratio, ratio - half, ratio + half))
+    assert (copied.lower, copied.upper) == pytest.approx((once.lower, once.upper)), "copies are no news"
+    assert (once.method, copied.method) == ("linearised t", "linearised cluster t")

@@ -127,6 +127,16 @@ def test_parallel_by_a_judge_in_both_orders():
     ]
 
 
+def test_parallel_by_a_judge_keeps_the_best_so_far_at_a_tie():
+    judge = {"by": "judge", "judge": {"kind": "logprob", "model": "judge"}}
+    spec = parse({"kind": "parallel", "correctors": {"a": plain("a"), "b": plain("b")}, "pick": judge})
+    level = {"truth": {"start": 0.2, "one": 0.6, "two": 0.6, "same": 0.2}}
+    toys = Tables(level, {"a": {"start": "one", "same": "start"}, "b": {"start": "two", "same": "same"}})
+    first, second = correct(spec, items(["start", "same"]), toys)
+    assert steps(first)[-1] == ("a", "pick", "one")
+    assert steps(second)[-1] == ("unchanged", "pick", "same")
+
+
 def test_parallel_where_candidates_fail():
     pick = {"by": "mean", "inspectors": ["i"]}
     spec = {"kind": "parallel", "correctors": {"broken": plain("broken"), "up": plain("up")}, "pick": pick}

@@ -175,6 +175,9 @@ def test_accept_if_min_score_improves():
     toys = Tables(scores, {"a": {"bad": "new"}, "b": {"bad": "ok"}})
     [answer] = correct(squad("ab", accept="if_min_score_improves"), items(["bad"]), toys)
     assert steps(answer)[1:] == [("a", "reject", "bad"), ("b", "correct", "ok")]
+    level = Tables({"a": {"bad": 0.2, "new": 0.8}, "b": {"bad": 0.9, "new": 0.2}}, {"a": {"bad": "new"}})
+    [answer] = correct(squad("ab", {"b": 0.0}, accept="if_min_score_improves"), items(["bad"]), level)
+    assert steps(answer)[1] == ("a", "reject", "bad"), "an equal lowest score is no improvement"
 
 
 def test_a_loop_does_not_offer_the_same_rewrite_twice():

@@ -224,3 +224,46 @@ def test_half_characters_in_answers_keep_their_hash(tmp_path):
     assert stored == "x\ufffd"
     assert start["hash_after"] == hashlib.sha256(stored.encode()).hexdigest()
     assert verify(run.path).ok
+
+
+@pytest.mark.parametrize(("sign", "verdict"), [(1, "raises"), (-1, "lowers")])
+def test_an_effect_that_holm_does_not_leave_standing_is_undecided(sign, verdict, tmp_path):
+    """The interval of one cell excludes 0, yet of three cells one would by chance (p = 0.03, not 0.06)."""
+    from scipy import stats
+
+    moves, scores = {}, {"a": {}, "b": {}, "c": {}}
+    changes = [sign * (0.053 + (0.1 if i % 2 else -0.1)) for i in range(20)]
+    for i, change in enumerate(changes):
+        before, after = f"{i}", f"{i}!"
+        moves[before] = after
+        scores["a"] |= {before: 0.2, after: 0.6 + i / 200}
+        scores["b"] |= {before: 0.7, after: 0.7 + change}
+        scores["c"] |= {before: 0.7, after: 0.7 + (0.1 if i % 4 < 2 else -0.1)}
+    found = made(
+        tmp_path, squad("abc", {"b": 0.0, "c": 0.0}), list(moves), tables=Tables(scores, {"a": moves})
+    )
+    results = found.results()
+    cells = by(results.effects, "actor", "inspector")
+    assert cells["a", "a"].verdict == "raises"
+    cell = cells["a", "b"]
+    assert cell.p_value == pytest.approx(stats.ttest_1samp(changes, 0).pvalue)
+    assert cell.p_holm == pytest.approx(2 * cell.p_value)
+    assert cell.p_value < 0.05 < cell.p_holm
+    assert (cell.change.lower > 0) if verdict == "raises" else (cell.change.upper < 0)
+    assert cell.verdict == "undecided"
+    assert by(results.actors, "actor")["a",].verdict == "undecided"
+
+
+def test_no_effect_needs_the_whole_interval_within_the_band(tmp_path):
+    """A mean of 0 with an interval that reaches beyond 0.05 on one side is undecided."""
+    moves, scores = {}, {"a": {}, "b": {}}
+    for i in range(20):
+        before, after = f"{i}", f"{i}!"
+        moves[before] = after
+        scores["a"] |= {before: 0.2, after: 0.6}
+        scores["b"] |= {before: 0.7, after: 0.73 + (0.1 if i % 2 else -0.1)}
+    found = made(tmp_path, squad("ab", {"b": 0.0}), list(moves), tables=Tables(scores, {"a": moves}))
+    cell = by(found.results().effects, "actor", "inspector")["a", "b"]
+    assert cell.change.lower >= -0.05
+    assert cell.change.upper > 0.05
+    assert cell.verdict == "undecided"

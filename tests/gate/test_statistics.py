@@ -45,6 +45,13 @@ def test_independent_difference_of_symmetric_intervals_adds_squares():
         independent_difference(a, Estimate(0.5, 0.4, 0.6, 80, "t", 0.9))
 
 
+def test_independent_difference_takes_the_near_sides_of_skewed_intervals():
+    """The lower end needs a's lower side and b's upper one (Zou and Donner 2008)."""
+    found = independent_difference(Estimate(0.6, 0.3, 0.7, 9, "t"), Estimate(0.5, 0.48, 0.9, 9, "t"))
+    assert found.lower == pytest.approx(0.1 - math.hypot(0.3, 0.4))
+    assert found.upper == pytest.approx(0.1 + math.hypot(0.1, 0.02))
+
+
 def test_independent_difference_covers():
     """The difference of two independent means lies within in about 95 of 100 cases."""
     hits = 0
@@ -115,3 +122,10 @@ def test_observations_worked_out_by_hand():
 def test_one_order_says_nothing_of_consistency():
     one = {**TABLES, "verdicts": [row for row in TABLES["verdicts"] if row["order"] == "candidate_first"]}
     assert "consistency" not in {series.key.metric for series in observations(one)}
+
+
+def test_an_empty_answer_failed_and_is_no_refusal():
+    rows = [answer("p1", status="empty", text=""), answer("p2")]
+    found = {series.key.metric: series.values for series in observations({**TABLES, "responses": rows})}
+    assert found["answer_failures"] == {"p1": 1.0, "p2": 0.0}
+    assert found["refusals"] == {"p2": 0.0}

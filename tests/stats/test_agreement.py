@@ -98,6 +98,17 @@ def test_corrected_rate_is_wider_with_less_calibration_and_never_certain():
     assert flawless.half_width > 1.5 * 1.96 * math.sqrt(0.25 / 600)
 
 
+@pytest.mark.parametrize("poor", [0, 1])
+def test_either_half_of_a_short_calibration_widens_the_corrected_rate(poor):
+    """At a rate of one half the doubt about true wins and about true losses counts alike."""
+    long, short = (9000, 10_000), (9, 10)
+    halves = [short if half == poor else long for half in (0, 1)]
+    assert (
+        corrected_rate((300, 600), *halves).half_width
+        > 1.5 * corrected_rate((300, 600), long, long).half_width
+    )
+
+
 def test_a_judge_at_chance_cannot_be_corrected():
     rate = corrected_rate((60, 100), (10, 20), (10, 20))
     assert math.isnan(rate.value)

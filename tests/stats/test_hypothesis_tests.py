@@ -14,6 +14,7 @@ from statsmodels.stats.multitest import multipletests
 
 from aligner_bench.stats.hypothesis_tests import (
     benjamini_hochberg,
+    drop_p,
     holm,
     jonckheere,
     mcnemar_exact,
@@ -123,3 +124,17 @@ def test_jonckheere_sees_a_trend_and_needs_groups():
     assert jonckheere([[1.0], [1.0, 1.0]])[1] == 1.0
     with pytest.raises(ValueError, match="two groups"):
         jonckheere([[1.0, 2.0], []])
+
+
+def test_families_are_the_units_of_paired_differences_and_of_drop_p():
+    """With families of one size the tests are those of the families' means."""
+    rng = np.random.default_rng(7)
+    families = np.repeat(np.arange(12), 5)
+    a, b = np.repeat(rng.normal(0, 0.3, 12), 5) + rng.normal(0, 0.1, 60), np.zeros(60)
+    means = (a - b).reshape(12, 5).mean(axis=1)
+    low, high = stats.ttest_1samp(means, 0).confidence_interval()
+    found = paired_difference(a, b, families)
+    assert [found.lower, found.upper] == pytest.approx([low, high])
+    assert paired_difference(a, b).half_width < 0.6 * found.half_width
+    expected = stats.ttest_1samp(means, -0.03, alternative="less").pvalue
+    assert drop_p(a - b, 0.03, families) == pytest.approx(expected)

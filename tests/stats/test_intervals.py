@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
+from aligner_bench.stats.bootstrap import bca_ends
 from aligner_bench.stats.intervals import bca, clopper_pearson, mean_t, unseen_share, wilson
 
 LEVELS = st.sampled_from([0.8, 0.9, 0.95, 0.99])
@@ -116,6 +117,20 @@ def test_bca_lies_near_scipys_for_many_rows():
     assert ours.lower == pytest.approx(theirs.low, abs=0.03 * width)
     assert ours.upper == pytest.approx(theirs.high, abs=0.03 * width)
     assert ours.upper - ours.value > ours.value - ours.lower, "skewed data give a skewed interval"
+
+
+def test_bca_ends_follow_efrons_formula():
+    """Equations 2.3 and 6.6 written out, for skewed replicates of which a fifth equal the value."""
+    replicates = np.round(np.random.default_rng(3).gamma(2.0, 1.0, 500), 0)
+    jackknife = np.array([1.0, 1.9, 2.0, 2.05, 2.1, 2.4])
+    below = ((replicates < 2).sum() + (replicates == 2).sum() / 2) / 500
+    z0, gap = stats.norm.ppf(below), jackknife.mean() - jackknife
+    a = (gap**3).sum() / (6 * (gap**2).sum() ** 1.5)
+    z = stats.t.ppf(0.975, 5) * math.sqrt(6 / 5)
+    ends = [stats.norm.cdf(z0 + (z0 + side) / (1 - a * (z0 + side))) for side in (-z, z)]
+    assert bca_ends(2.0, replicates, jackknife) == pytest.approx(np.quantile(replicates, ends))
+    ties = bca_ends(0.0, np.array([-1.0] * 10 + [0.0] * 80 + [1.0] * 10), np.array([-1.0, 0.0, 0.0, 1.0]))
+    assert ties == (-1.0, 1.0), "replicates equal to the value lie on both sides of it"
 
 
 def test_bca_is_wider_for_few_families_and_follows_its_seed():

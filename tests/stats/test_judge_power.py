@@ -57,6 +57,14 @@ def test_a_judge_worse_than_chance_is_no_better():
     assert power_failures(known_winner_accuracy(np.zeros(50)), None)
 
 
+def test_power_needs_the_whole_interval_and_both_slot_limits():
+    """8 of 10 right leaves chance within the interval; a judge may not favour either slot throughout."""
+    assert power_failures(known_winner_accuracy([1.0] * 8 + [0.0] * 2), None)
+    assert not power_failures(known_winner_accuracy([1.0] * 18 + [0.0] * 2), None)
+    shares = {k: first_slot_share([1.0] * k + [0.0] * (40 - k)) for k in (2, 4, 36, 38)}
+    assert [bool(power_failures(None, share)) for share in shares.values()] == [True, False, False, True]
+
+
 def test_accuracy_is_exact_without_ties_and_counts_a_tie_half():
     p = np.array([1.0] * 17 + [0.0] * 3)
     exact = clopper_pearson(17, 20)

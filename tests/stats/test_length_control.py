@@ -190,6 +190,28 @@ def test_errors_and_too_few_rows():
     assert lc_win_rate(p, base, ours, clusters=["one"] * 20, n_boot=50).estimate.upper == 1.0
 
 
+def test_the_reference_itself_is_one_half_without_a_fit():
+    found = lc_win_rate([0.5] * 40, [100.0] * 40, [100.0] * 40, n_boot=20).estimate
+    assert (found.value, found.method) == (0.5, "t")
+    assert found.lower < 0.5 < found.upper
+
+
+def test_the_rate_is_that_at_equal_length():
+    """The logistic function of the candidate's own weight, without the length's."""
+    lc = lc_win_rate(*simulated(9, 800), n_boot=20)
+    assert lc.theta < -0.3
+    assert lc.estimate.value == pytest.approx(1 / (1 + math.exp(-lc.mu)))
+
+
+@pytest.mark.parametrize(
+    ("raw", "controlled", "warns"),
+    [(0.5, 0.63, True), (0.5, 0.62, False), (0.5, 0.37, True), (0.5, 0.39, False), (0.2, 0.09, True),
+     (0.2, 0.11, False), (0.9, 1.0, False)],
+)  # fmt: skip
+def test_extreme_change_has_thresholds_by_hand(raw, controlled, warns):
+    assert extreme_change(raw, controlled) is warns
+
+
 def test_difficulties_are_matched_by_text_never_by_row():
     known = {"first": 0.5, "second": -1.0}
     assert match_difficulties(["second", "first"], known).tolist() == [-1.0, 0.5]

@@ -155,6 +155,14 @@ def test_macro_with_families_across_categories_is_clustered():
     assert numbers(double) == pytest.approx(numbers(single))
 
 
+@pytest.mark.parametrize("families", [None, [*range(20), *range(20), *range(10, 20)]])
+def test_macro_weighs_categories_alike_and_leaves_ties_out(families):
+    """8 of 8 decided in a small category and 8 of 32 in a large one; families may cross them."""
+    p = [1.0] * 8 + [0.5] * 2 + [1.0] * 8 + [0.0] * 24 + [0.5] * 8
+    macro = win_rate(p, "macro", families, ["small"] * 10 + ["large"] * 40)
+    assert (macro.value, macro.n) == (pytest.approx((1 + 0.25) / 2), 40)
+
+
 def test_errors_name_what_was_expected():
     with pytest.raises(ValueError, match="expected one of strict"):
         win_rate([1.0], "winrate")
