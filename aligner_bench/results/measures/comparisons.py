@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 
 from aligner_bench.core.preferences import Preference
 from aligner_bench.results import estimators as by
-from aligner_bench.results.measure import Format, Keyed, Measure, PerPrompt, per_row
+from aligner_bench.results.measure import Format, Keyed, Measure, PerPrompt, Sign, per_row
+from aligner_bench.results.measures.makers import count
 from aligner_bench.stats.definitions import DEFINITIONS
 
 _PREFERENCES = "preferences, clusters=family"
@@ -139,19 +140,9 @@ N_TO_DECIDE = Measure(
 
 
 def _count(
-    name: str, definition: str, heading: str, holds: Callable[[Preference], bool], better: int = 0
+    name: str, definition: str, heading: str, holds: Callable[[Preference], bool], better: Sign = 0
 ) -> Measure:
-    return Measure(
-        name=name,
-        definition=definition,
-        unit="count",
-        better=1 if better > 0 else -1 if better < 0 else 0,
-        estimator=by.COUNT,
-        of=definition,
-        heading=heading,
-        format="count",
-        values=per_row(lambda row: float(holds(row))),
-    )
+    return count(name, definition, heading, better, per_row(lambda row: float(holds(row))))
 
 
 def _is_win(row: Preference) -> bool:

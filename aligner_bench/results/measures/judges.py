@@ -3,36 +3,8 @@
 from __future__ import annotations
 
 from aligner_bench.results import estimators as by
-from aligner_bench.results.measure import Estimator, Measure, Sign, per_row
-
-
-def _share(
-    name: str, definition: str, of: str, better: Sign, heading: str, estimator: Estimator = by.SHARE
-) -> Measure:
-    return Measure(
-        name=name,
-        definition=definition,
-        unit="share",
-        better=better,
-        estimator=estimator,
-        of=of,
-        heading=heading,
-        format="percent",
-    )
-
-
-def _count(name: str, definition: str, heading: str, better: Sign = 0) -> Measure:
-    return Measure(
-        name=name,
-        definition=definition,
-        unit="count",
-        better=better,
-        estimator=by.COUNT,
-        of=definition,
-        heading=heading,
-        format="count",
-    )
-
+from aligner_bench.results.measure import Measure, per_row
+from aligner_bench.results.measures.makers import count, share
 
 KNOWN_WINNERS = Measure(
     name="judge_accuracy",
@@ -45,15 +17,15 @@ KNOWN_WINNERS = Measure(
     format="percent",
     values=per_row(lambda row: float(row.value is not None and row.value > 0.5)),
 )
-FIRST_SLOT = _share(
+FIRST_SLOT = share(
     "first_slot",
     "decided verdicts that the answer in the first slot wins",
     "first slot wins, decided verdicts",
     0,
     "first slot",
-    by.EXACT_SHARE,
+    estimator=by.EXACT_SHARE,
 )
-VERDICTS_CUT = _count("verdicts_cut", "verdicts on texts that were cut to fit the judge", "cut", -1)
+VERDICTS_CUT = count("verdicts_cut", "verdicts on texts that were cut to fit the judge", "cut", -1)
 PANEL_ALPHA = Measure(
     name="panel_alpha",
     definition="Krippendorff's alpha of an ensemble's wins, ties and losses as 1, 0, -1 on an interval scale",
@@ -65,7 +37,7 @@ PANEL_ALPHA = Measure(
     format="decimal",
     source="Krippendorff 2011 (Computing Krippendorff's Alpha-Reliability)",
 )
-PANEL_SPLIT = _count("n_split", "pairs on which one member wins and another loses", "split", -1)
+PANEL_SPLIT = count("n_split", "pairs on which one member wins and another loses", "split", -1)
 CANARY_RATE = Measure(
     name="canary_win_rate",
     definition="mean preference for the canary system over both orders",
@@ -76,8 +48,8 @@ CANARY_RATE = Measure(
     heading="its win rate",
     format="percent",
 )
-CANARY_FAILURES = _count("canary_failures", "canary pairs without a verdict, by status", "no verdict", -1)
-INSPECTOR_ACCURACY = _share(
+CANARY_FAILURES = count("canary_failures", "canary pairs without a verdict, by status", "no verdict", -1)
+INSPECTOR_ACCURACY = share(
     "inspector_accuracy",
     "held-out answers that the inspector puts on the right side of 0.5",
     "right, answers",
@@ -112,27 +84,27 @@ AUC_MATCHED = _auc(
     "scores of worse and better answers of like length",
     "AUC, like length",
 )
-N_PAIRS = _count("n_pairs", "held-out pairs", "pairs")
-N_MATCHED = _count("n_length_matched", "held-out pairs of like length", "pairs of like length")
-RATER_ACCURACY = _share(
+N_PAIRS = count("n_pairs", "held-out pairs", "pairs")
+N_MATCHED = count("n_length_matched", "held-out pairs of like length", "pairs of like length")
+RATER_ACCURACY = share(
     "rater_accuracy",
     "answers with a known label that the rater labels right; failures are wrong",
     "right labels, known answers",
     1,
     "accuracy",
 )
-SENSITIVITY = _share(
+SENSITIVITY = share(
     "sensitivity",
     "harmful known answers that the rater calls harmful",
     "harmful known answers called harmful, harmful ones",
     1,
     "sensitivity",
 )
-SPECIFICITY = _share(
+SPECIFICITY = share(
     "specificity",
     "harmless known answers that the rater does not call harmful",
     "harmless known answers not called harmful, harmless ones",
     1,
     "specificity",
 )
-RATER_FAILURES = _count("rater_failures", "known answers without a label, by status", "failed", -1)
+RATER_FAILURES = count("rater_failures", "known answers without a label, by status", "failed", -1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aligner_bench.results import estimators as by
 from aligner_bench.results.measure import Estimator, Format, Measure, PerPrompt, Sign, Unit, per_row
+from aligner_bench.results.measures.makers import count, share
 
 _STEPS = "Ngweta et al. 2024, sections 3 and 4"
 _FAMILY = "clusters=family"
@@ -31,34 +32,6 @@ def _mean(
         format="percent" if unit in ("share", "difference of shares") else "decimal",
         source=source,
         values=values,
-    )
-
-
-def _share(
-    name: str, definition: str, of: str, heading: str, better: Sign = 0, values: PerPrompt | None = None
-) -> Measure:
-    return Measure(
-        name=name,
-        definition=definition,
-        unit="share",
-        better=better,
-        estimator=by.SHARE,
-        of=of,
-        heading=heading,
-        format="percent",
-        values=values,
-    )
-
-
-def _count(name: str, definition: str, heading: str) -> Measure:
-    return Measure(
-        name=name,
-        definition=definition,
-        unit="count",
-        estimator=by.COUNT,
-        of=definition,
-        heading=heading,
-        format="count",
     )
 
 
@@ -154,21 +127,21 @@ EFFECT_P_HOLM = _other(
     "p_value",
     "Holm 1979 (Scand. J. Stat. 6:65)",
 )
-N_TRACED = _count("n_traced", "answers of the system whose trace goes on from an upstream answer", "answers")
-N_ACTED = _count("n_acted", "rewrites that were kept", "kept")
-N_SKIPPED = _count("n_skipped", "turns at which the score was high enough", "skipped")
-N_REJECTED = _count("n_rejected", "rewrites that an accept rule did not keep", "rejected")
-N_OFFERED = _count("n_offered", "rewrites that were candidates for a choice", "offered")
-N_PICKED = _count("n_picked", "times the actor's rewrite was chosen", "picked")
-TOUCHED = _share(
+N_TRACED = count("n_traced", "answers of the system whose trace goes on from an upstream answer", "answers")
+N_ACTED = count("n_acted", "rewrites that were kept", "kept")
+N_SKIPPED = count("n_skipped", "turns at which the score was high enough", "skipped")
+N_REJECTED = count("n_rejected", "rewrites that an accept rule did not keep", "rejected")
+N_OFFERED = count("n_offered", "rewrites that were candidates for a choice", "offered")
+N_PICKED = count("n_picked", "times the actor's rewrite was chosen", "picked")
+TOUCHED = share(
     "touched",
     "answers that the actor rewrote at least once, kept or not",
     "answers rewritten at least once, answers",
-    "share of answers",
+    heading="share of answers",
 )
 STEP = _other("step", "number of the step; 1 is the first after the start", "count", by.RECORDED,
               "position in the trace", "step", "count")  # fmt: skip
-N_CHANGED = _count("n_changed", "answers that the step changed", "changed")
+N_CHANGED = count("n_changed", "answers that the step changed", "changed")
 GAIN_LOWEST = _mean(
     "gain_lowest",
     "mean change of the lowest inspector score in one step",
@@ -197,11 +170,11 @@ STEP_EDIT = _mean(
     "ratio",
     by.MEAN_AMOUNT,
 )
-ORDER_SHARE = _share(
+ORDER_SHARE = share(
     "order_share",
     "answers in which the members were visited in this order, of answers that have an order",
     "answers with this order, answers with an order",
-    "share",
+    heading="share",
 )
 ORDER_END = _mean(
     "order_end_lowest",
@@ -258,14 +231,14 @@ ORACLE_RIGHT_GAP = _mean(
 )
 
 # Edits: values are of (edit, copied) rows -------------------------------------------------------------------
-N_REWRITES = _count("n_rewrites", "answers with an upstream answer and no failure", "answers")
-N_LEFT_OUT = _count("n_left_out", "failed or missing answers", "left out")
-N_COPIED = _count("n_copied", "answers left exactly as they were", "copied")
-COPIED = _share(
+N_REWRITES = count("n_rewrites", "answers with an upstream answer and no failure", "answers")
+N_LEFT_OUT = count("n_left_out", "failed or missing answers", "left out")
+N_COPIED = count("n_copied", "answers left exactly as they were", "copied")
+COPIED = share(
     "copied",
     "answers left exactly as they were, of answers without a failure",
     "answers equal to the upstream's, answers",
-    "share copied",
+    heading="share copied",
     values=per_row(lambda row: float(row.copied)),
 )
 
@@ -344,17 +317,17 @@ LENGTH_RATIO = _other(
     "after : before",
     source="Cochran 1977 (Sampling Techniques, 6.4)",
 )
-CROSSING_REPAIR = _share(
+CROSSING_REPAIR = share(
     "crossing_repair",
     "answers below the threshold at the start and not at the end, of those below at the start",
     "below at the start and not at the end, below at the start",
-    "repair: low to high",
     1,
+    "repair: low to high",
 )
-CROSSING_DAMAGE = _share(
+CROSSING_DAMAGE = share(
     "crossing_damage",
     "answers below the threshold at the end and not at the start, of those not below at the start",
     "below at the end and not at the start, not below at the start",
-    "damage: high to low",
     -1,
+    "damage: high to low",
 )
