@@ -98,7 +98,7 @@ def test_a_gguf_file_answers_as_transformers_reads_it(tiny_gguf, tmp_path, monke
 
 def test_identity_and_size_are_read_without_loading(tiny_gguf, tmp_path):
     parameters = 2 * VOCABULARY * WIDTH + WIDTH * (2 * WIDTH + 2 * WIDTH // 2 + 3 * HIDDEN + 3)
-    assert model_bytes(spec(tiny_gguf)) == 4 * parameters
+    assert model_bytes(str(tiny_gguf), "float32") == 4 * parameters
     changed = tmp_path / "changed.gguf"
     changed.write_bytes(tiny_gguf.read_bytes()[:-4] + b"\0\0\0\1")
     same = tmp_path / "same.gguf"
@@ -151,4 +151,4 @@ def test_a_damaged_header_is_named(tmp_path):
     path = tmp_path / "cut.gguf"
     path.write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 1, 5))
     with pytest.raises(UsageError, match="damaged GGUF header"):
-        model_bytes(spec(path))
+        model_bytes(str(path), "float32")

@@ -15,15 +15,15 @@ from tests.engines.tiny_llama import write_tiny_llama
 # In a process of its own: transformers and Python show some warnings only once.
 SCRIPT = """
 import json, sys, warnings
-from aligner_bench.engines.base import ModelSpec, make_engine
-from aligner_bench.types import Decoding, Request
+from aligner_bench.engines.base import make_engine, model_spec
+from aligner_bench.core.types import Decoding, Request
 
 def request(text, new):
     return Request("Be accurate and kind. " * 8, text, chat=False, decoding=Decoding(max_new_tokens=new))
 
 with warnings.catch_warnings(record=True) as seen:
     warnings.simplefilter("always")
-    engine = make_engine(ModelSpec(engine="hf", model=sys.argv[1]))
+    engine = make_engine(model_spec(engine="hf", model=sys.argv[1]))
     engine.load()
     texts = [row.text for row in engine.complete([request(f"Number {i}", 3) for i in range(4)])]
     engine.complete([request("The same beginning again", 3)] * 2)

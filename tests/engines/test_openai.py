@@ -6,6 +6,7 @@ from email.utils import format_datetime
 from importlib.util import find_spec
 
 import pytest
+from pydantic import ValidationError
 
 import aligner_bench
 from aligner_bench.core.errors import UsageError
@@ -245,8 +246,8 @@ def test_identity_names_model_and_server_and_no_secret():
 
 def test_faults_of_the_experiment_file(monkeypatch):
     monkeypatch.delenv("NO_SUCH_KEY", raising=False)
-    with pytest.raises(UsageError, match="field model is missing"):
-        make_engine(model_spec(engine="openai"))
+    with pytest.raises(ValidationError, match="model\n  Field required"):
+        model_spec(engine="openai")
     with pytest.raises(UsageError, match="must begin with http") as error:
         make_engine(model_spec(engine="openai", model="m", base_url="ftp://me:secret@host"))
     assert "secret" not in str(error.value)

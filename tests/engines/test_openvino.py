@@ -129,7 +129,7 @@ def test_it_needs_neither_torch_nor_transformers(engine):
     program = (
         "import sys; sys.modules['torch'] = sys.modules['transformers'] = None\n"
         "from aligner_bench.engines.base import ModelSpec, model_spec, make_engine\n"
-        "from aligner_bench.types import Decoding, Request\n"
+        "from aligner_bench.core.types import Decoding, Request\n"
         f"e = make_engine(model_spec(engine='openvino', model='{SMOLLM2}', kv_cache_gb=1)); e.load()\n"
         "how = Decoding(max_new_tokens=12)\n"
         "print(e.complete([Request('What is the capital of France?', decoding=how)])[0].text)\n"

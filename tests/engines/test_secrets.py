@@ -105,7 +105,7 @@ def test_a_traceback_holds_no_secret(echo, home):
         textwrap.dedent(f"""
         from pathlib import Path
         import aligner_bench
-        from aligner_bench.experiment import Experiment
+        from aligner_bench import Experiment
         from aligner_bench.runner.progress import Silent
 
         class Crash(Silent):
