@@ -185,7 +185,6 @@ def test_an_ir_folder_gives_the_texts_of_the_file_it_was_made_from(models, engin
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"model": None}, "field model is missing"),
         ({"model": "no/such/folder"}, "is neither a GGUF file nor a folder with an OpenVINO IR"),
         ({"model": "no/such/file.gguf"}, "does not exist"),
     ],
