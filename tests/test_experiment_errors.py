@@ -154,7 +154,7 @@ def test_another_experiments_run_is_not_replaced(cli, folder):
     assert run_in(cli, folder)[0].returncode == 0
     before = (folder / "out" / "manifest.json").read_text()
     (folder / "exp.yaml").write_text(GOOD + "seed: 3\n")
-    refused(run_in(cli, folder)[0], "another experiment", "--overwrite")
+    refused(run_in(cli, folder)[0], "a different experiment", "--overwrite")
     assert (folder / "out" / "manifest.json").read_text() == before
 
 
