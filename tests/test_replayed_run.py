@@ -137,7 +137,7 @@ def test_runs_of_different_judges_do_not_share_a_table(hand, tmp_path, cli):
     write_table("judges", judges, other / "judges.parquet")
     done = cli("leaderboard", hand.path, other)
     assert done.returncode == 2
-    assert "another judge" in done.stderr
+    assert "different judges must not share a table" in done.stderr
     assert cli("leaderboard", hand.path, hand.path).returncode == 0
 
 
