@@ -79,6 +79,7 @@ def outcome(run: aligner_bench.Run) -> tuple[dict, list[float]]:
     return found, scores
 
 
+@pytest.mark.slow
 def test_answers_and_squads_do_not_depend_on_batches_or_order(models, tmp_path):
     outcomes, boards = [], []
     for batch, order in ((64, None), (7, None), (1, None), (7, random.Random(3))):
@@ -161,6 +162,7 @@ def test_a_second_run_does_nothing_and_gives_the_same_bytes(demo, cli):
     assert (demo.path / "leaderboard.json").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_killed_at_any_instant_it_resumes(demo, cli, tmp_path):
     """kill -9 twice at random instants, then finish: nothing is computed twice, same bytes."""
     out, ledger = tmp_path / "run", tmp_path / "ledger.sqlite"
