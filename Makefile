@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 PIP_VLLM := $(VENV_VLLM)/bin/python -m pip --disable-pip-version-check -q
 
-.PHONY: demo test test-all test-vllm check schemas bench vllm clean
+.PHONY: demo test test-all test-slow test-vllm check schemas bench vllm clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/aligner-bench demo
@@ -16,6 +16,10 @@ test: $(VENV)/.dev
 
 test-all: $(VENV)/.dev test-vllm
 	$(BIN)/python -m pytest -m "not vllm"
+
+# What test-all runs beyond `make test`.
+test-slow: $(VENV)/.dev test-vllm
+	$(BIN)/python -m pytest -m "slow and not vllm"
 
 # The real vLLM, in its own environment. A missing one is a failure here, never a skip.
 test-vllm: $(VENV_VLLM)/.ready
