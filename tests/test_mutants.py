@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
 import shlex
-import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from tests.scripts import load_script
 
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("results", "stats", "verify", "compare", "gate", "correctors")
@@ -17,18 +17,7 @@ ROOMS = ("results", "stats", "verify", "compare", "gate", "correctors")
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    """``benchmarks/mutants.py`` as a module; it finds its helper beside it."""
-    folder = ROOT / "benchmarks"
-    sys.path.insert(0, str(folder))
-    try:
-        spec = importlib.util.spec_from_file_location("mutants_script", folder / "mutants.py")
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module
-    finally:
-        sys.path.remove(str(folder))
+    return load_script("mutants")
 
 
 def test_every_mutant_applies_and_is_python(script: ModuleType):

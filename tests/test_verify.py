@@ -260,7 +260,7 @@ def test_a_planted_manipulation_is_found(name, copy):
 
 @pytest.mark.parametrize("table", COLUMNS)
 def test_the_seal_finds_one_more_row_in_any_table(table, copy):
-    """By its digest alone, whatever the other checks make of the row."""
+    """The digest alone finds it, independently of the other checks."""
     values = {"string": "x", "int64": 1, "double": 0.5, "bool": True, "list<string>": ["x"]}
 
     def one_more(rows):
